@@ -1,0 +1,80 @@
+"""Configuration is a value: frozen dataclasses, nothing read from files or the environment here.
+
+`TcpConfig` uses the names of Linux's net.ipv4 sysctls where there is one, with Linux's defaults, in our units
+(microseconds, octets), so that what people know from Linux holds here.
+"""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface
+
+from netstack.units import MILLISECOND, MINUTE, SECOND, Micros, Octets
+
+
+@dataclass(frozen=True, slots=True)
+class TcpConfig:
+    """Switches and limits of TCP."""
+
+    timestamps: bool = True
+    sack: bool = True
+    dsack: bool = True
+    window_scaling: bool = True
+    congestion_control: str = "reno"
+    initial_cwnd: int = 10
+    """Segments; RFC 6928."""
+    initial_rto: Micros = 1 * SECOND
+    """RFC 6298 2.1."""
+    rto_min: Micros = 200 * MILLISECOND
+    """RFC 6298 2.4 says SHOULD be 1 s; Linux uses 200 ms."""
+    rto_max: Micros = 120 * SECOND
+    """RFC 6298 2.5."""
+    syn_retries: int = 6
+    synack_retries: int = 5
+    retries1: int = 3
+    """RFC 9293 3.8.3 R1: after this many retransmissions, ask IP for another path."""
+    retries2: int = 15
+    """RFC 9293 3.8.3 R2: after the time this many would take, give up."""
+    orphan_retries: int = 8
+    delack_min: Micros = 40 * MILLISECOND
+    delack_max: Micros = 200 * MILLISECOND
+    reordering: int = 3
+    """Duplicate ACKs that mean loss (RFC 5681's threshold)."""
+    slow_start_after_idle: bool = True
+    fin_timeout: Micros = 60 * SECOND
+    timewait_len: Micros = 60 * SECOND
+    """2 MSL as Linux has it; RFC 9293 3.4.2 says MSL is 2 minutes."""
+    max_tw_buckets: int = 65_536
+    keepalive_time: Micros = 7_200 * SECOND
+    keepalive_intvl: Micros = 75 * SECOND
+    keepalive_probes: int = 9
+    somaxconn: int = 4_096
+    max_syn_backlog: int = 1_024
+    challenge_ack_limit: int = 1_000
+    """Per second, for the whole stack (RFC 5961 7)."""
+    invalid_ratelimit: Micros = 500 * MILLISECOND
+    """Per connection, between ACKs that answer unacceptable segments."""
+    base_mss: Octets = 536
+    """SendMSS when the peer sends no MSS option (RFC 9293 3.7.1)."""
+    rmem: tuple[Octets, Octets, Octets] = (4_096, 131_072, 6_291_456)
+    wmem: tuple[Octets, Octets, Octets] = (4_096, 262_144, 4_194_304)
+    port_range: tuple[int, int] = (32_768, 60_999)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One stack: its address, its link, its switches."""
+
+    address: IPv4Interface = field(default=IPv4Interface("192.0.2.2/24"))
+    gateway: IPv4Address | None = None
+    mac: bytes = bytes.fromhex("02005e000202")
+    """Locally administered, unicast."""
+    mtu: Octets = 1_500
+    default_ttl: int = 64
+    reassembly_memory: Octets = 4 * 1024 * 1024
+    reassembly_timeout: Micros = 30 * SECOND
+    pmtu_expires: Micros = 10 * MINUTE
+    """RFC 1191 6.3."""
+    icmp_errors_per_second: int = 1_000
+    neighbor_queue: int = 101
+    """Packets that wait for one address to be resolved."""
+    neighbor_limit: int = 1_024
+    tcp: TcpConfig = field(default_factory=TcpConfig)
