@@ -85,7 +85,7 @@ class Options:
 
     def __repr__(self) -> str:
         values = ((name, getattr(self, name)) for name in self.__slots__)
-        said = (f"{name}={value!r}" for name, value in values if value is not None and value is not False and value != ())
+        said = [f"{name}={value!r}" for name, value in values if value not in (None, ()) and value is not False]
         return f"Options({', '.join(said)})"
 
 
