@@ -67,7 +67,7 @@ class Options(NamedTuple):
     options: tuple[tuple[int, bytes], ...]
     """(type, value) in order, without NO_OPERATION."""
     error: int | None
-    """Offset in the header of an option of impossible length, for a Parameter Problem to point at; parsing ended there."""
+    """Header offset of an option of impossible length, for Parameter Problem to point at; parsing ends there."""
 
     @property
     def source_route(self) -> int | None:
