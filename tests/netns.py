@@ -128,7 +128,7 @@ def namespace() -> Iterator[Namespace]:
 
 def require_tap() -> None:
     """Skip the calling test with one line where there can be no TAP in a namespace; fail if NETSTACK_REQUIRE_TAP=1."""
-    reason = _missing()
+    reason = missing()
     if not reason:
         return
     if os.environ.get("NETSTACK_REQUIRE_TAP") == "1":
@@ -136,7 +136,7 @@ def require_tap() -> None:
     pytest.skip(reason)
 
 
-def _missing() -> str:
+def missing() -> str:
     """What stands in the way of a namespace with a TAP, in one line; empty when nothing does."""
     if not os.path.exists("/dev/net/tun"):
         return "no TAP: there is no /dev/net/tun (modprobe tun)"
