@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from netstack.counters import Tally
 from netstack.link.device import GSO_NONE, MAX_FRAME, NEEDS_CSUM, VNET_LEN
 from netstack.units import Micros, Octets
-
-ETHERNET_LEN: Octets = 14
+from netstack.wire import ethernet
 
 
 class LoopbackDevice:
@@ -43,7 +42,7 @@ class LoopbackDevice:
         frame = b"".join((head, payload))
         if (frame[0] & NEEDS_CSUM or frame[1] != GSO_NONE) and not self.offload:
             raise ValueError("frame with NEEDS_CSUM or GSO written to a link without offload")
-        if len(frame) > (MAX_FRAME if frame[1] != GSO_NONE else VNET_LEN + ETHERNET_LEN + self.mtu):
+        if len(frame) > (MAX_FRAME if frame[1] != GSO_NONE else VNET_LEN + ethernet.HEADER_LEN + self.mtu):
             self.drops["loopback.too_long"] += 1
         elif self.closed or self.peer.closed:
             self.drops["loopback.closed"] += 1
