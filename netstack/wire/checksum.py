@@ -36,6 +36,6 @@ def finish(total: int) -> int:
 def valid(total: int) -> bool:
     """Whether a sum that includes the checksum field is what an undamaged message gives.
 
-    A message of nothing but zero octets passes too; a pseudo-header or an IPv4 version is never that.
+    A message of nothing but zero octets passes too, which only ICMP has: an echo reply that nobody waits for.
     """
     return total % 0xFFFF == 0

@@ -102,7 +102,10 @@ def parse_quote(message: Message) -> Quote | None:
 
 def build(type: int, code: int, word1: int, word2: int, body: bytes) -> bytes:
     """A message with its checksum."""
-    checksum = finish(ones_sum(HEADER.pack(type, code, 0, word1, word2)) + ones_sum(body))
+    bare = HEADER.pack(type, code, 0, word1, word2) + body
+    checksum = finish(ones_sum(bare))
+    if not checksum and not any(bare):
+        checksum = 0xFFFF  # the sum of an echo reply of nothing but zeros is +0, and Linux drops the other zero
     return HEADER.pack(type, code, checksum, word1, word2) + body
 
 

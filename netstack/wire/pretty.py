@@ -98,6 +98,7 @@ def options(data: bytes, at: int = 0, end: int | None = None, sack_base: int = 0
     `sack_base` is subtracted from the edges of SACK blocks.
     """
     end = len(data) if end is None else min(end, len(data))
+    at = max(at, 0)
     out = []
     for kind, value in tcp_options.walk(data, at, end):
         out.append(_option(kind, value, sack_base))

@@ -1,7 +1,7 @@
 """ICMP messages against scapy, and the datagrams that errors quote."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 
@@ -14,6 +14,7 @@ u16 = st.integers(0, 0xFFFF)
 
 @settings(deadline=None)
 @given(u16, u16, st.binary(max_size=60), st.booleans())
+@example(0, 0, bytes(8), True)
 def test_echo_is_the_same_in_scapy(ident, sequence, data, reply):
     ours = icmpv4.build_echo(ident, sequence, data, reply=reply)
     theirs = bytes(ICMP(type="echo-reply" if reply else "echo-request", id=ident, seq=sequence) / data)
