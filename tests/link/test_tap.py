@@ -13,7 +13,11 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
 
-from netstack.link.device import DATA_VALID, GSO_NONE, GSO_TCPV4, NEEDS_CSUM, NO_OFFLOAD, VNET, VNET_LEN
+from netstack.link.device import DATA_VALID, GSO_NONE, GSO_TCPV4, NEEDS_CSUM, NO_OFFLOAD, VNET, VNET_LEN, Device
+from netstack.link.linktype import ipv4_packets
+from netstack.link.pcap import PcapRecorder
+from netstack.link.pcap_reader import read_capture
+from netstack.link.pcap_writer import create_capture
 from netstack.link.tap import TapDevice
 from netstack.wire.checksum import ones_sum, pseudo_sum, valid
 from tests.netns import Namespace, namespace
@@ -55,7 +59,7 @@ def tap(ns, request):
 offload_only = pytest.mark.parametrize("tap", [True], indirect=True, ids=["offload"])
 
 
-def frames(tap: TapDevice, wanted):
+def frames(tap: Device, wanted):
     """(vnet header, scapy frame) of every frame of type `wanted` that the kernel sends, as they come."""
     until = time.monotonic() + PATIENCE
     while True:
@@ -120,7 +124,7 @@ def test_head_and_payload_reach_the_kernel_as_one_frame(ns, tap):
 class Peer:
     """Just enough TCP to be connected to by the kernel, built by scapy: no loss, no timers, no options but MSS."""
 
-    def __init__(self, ns: Namespace, tap: TapDevice) -> None:
+    def __init__(self, ns: Namespace, tap: Device) -> None:
         self.tap = tap
         self.sock = kernel_socket(ns, socket.SOCK_STREAM)
         self.sock.setblocking(False)
@@ -196,6 +200,27 @@ def test_the_kernel_takes_a_super_segment_with_a_partial_checksum(peer, tap):
         got += peer.sock.recv(len(data))
     assert got == data
     assert not tap.drops
+
+
+def test_a_recorded_conversation_has_only_good_checksums(ns, tap, tmp_path):
+    path = tmp_path / "a.pcapng"
+    recorder = PcapRecorder(tap, create_capture(path, interface=tap.name), epoch=0)
+    peer = Peer(ns, recorder)
+    data = bytes(5000)
+    peer.sock.send(data)
+    received = 0
+    while received < len(data):
+        _, frame = next(peer.arrivals)
+        received += frame[IP].len - 20 - 4 * frame[TCP].dataofs
+    peer.rcv_nxt += received
+    peer.close()
+    recorder.close()
+    with open(path, "rb") as file:
+        packets = [packet.data for packet in ipv4_packets(read_capture(file))]
+    assert sum(len(packet) - 40 for packet in packets if packet[33] & 2 == 0) == len(data)  # SYNs have options
+    for packet in packets:
+        assert valid(ones_sum(packet[:20]))
+        assert valid(pseudo_sum(packet[12:20], 6, len(packet) - 20) + ones_sum(packet[20:]))
 
 
 def test_nothing_waiting_reads_as_none(ns):
