@@ -92,7 +92,7 @@ def parse_quote(message: Message) -> Quote | None:
     body = message.body
     if message.type in (UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM):
         words = message.word1 & 0xFF  # RFC 4884 4: the quote's length, when extensions follow it
-        if words and words << 2 <= len(body):
+        if words:
             body = body[: words << 2]
     header = ipv4.parse(body, quoted=True)
     if header is None or header.offset or len(body) - header.header_len < QUOTED_TRANSPORT:

@@ -120,6 +120,10 @@ def test_of_two_of_a_kind_the_later_counts():
     assert parse(bytes.fromhex("020405b4 02040218")).mss == 536
 
 
+def test_empty_sack_option_takes_nothing_back():
+    assert parse(build_segment(None, [(1, 2)]) + bytes.fromhex("05020101")).sack == ((1, 2),)
+
+
 def test_mss_of_zero_says_nothing():
     assert parse(bytes.fromhex("02040000")).mss is None
 
