@@ -1,0 +1,72 @@
+"""The way from ourselves to ourselves: packets to our own address wait here until the stack delivers them."""
+
+from collections import deque
+
+from netstack.counters import Counters
+from netstack.events import Sink
+from netstack.link.device import Device
+from netstack.link.neighbor import Neighbor
+from netstack.units import Micros, Octets
+
+LIMIT = 1_024
+"""Packets that wait at most: what an interface's transmit queue would hold."""
+FOREVER: Micros = 1 << 62
+
+
+class Loop:
+    """Looks like a device, to be written to, and like a link, to hang paths on. In memory checksums can be left out.
+
+    Its packets are those that `Path` would write to a device with offload, Ethernet header blank.
+    """
+
+    __slots__ = ("_frames", "counters", "device", "events", "mtu", "neighbor", "offload", "since")
+
+    def __init__(self, counters: Counters) -> None:
+        self.counters = counters
+        self.mtu: Octets = 65_535
+        self.offload = True
+        self.device: Device = self
+        self.events: Sink | None = None
+        self.neighbor = Neighbor(b"", 0)
+        """Always there, and reachable for good."""
+        self.neighbor.usable_until = FOREVER
+        self.since: Micros = 0
+        """When the oldest packet came, while one waits."""
+        self._frames: deque[bytes] = deque()
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def write(self, head: bytes, payload: bytes | memoryview, now: Micros) -> None:
+        """Keep one packet for delivery; dropped and counted when too many wait."""
+        if len(self._frames) >= LIMIT:
+            self.counters.drops["ipv4.loop_full"] += 1
+            return
+        if not self._frames:
+            self.since = now
+        self._frames.append(b"".join((head, payload)))
+
+    def take(self) -> list[bytes]:
+        """All that wait, oldest first."""
+        frames = list(self._frames)
+        self._frames.clear()
+        return frames
+
+    def read(self, now: Micros) -> bytes | None:
+        """The oldest packet, or None."""
+        return self._frames.popleft() if self._frames else None
+
+    def deadline(self) -> Micros | None:
+        """When `read` has something."""
+        return self.since if self._frames else None
+
+    def expire(self, now: Micros) -> None:
+        """Nothing is ever due here."""
+
+    def fileno(self) -> int:
+        """-1: there is nothing to watch."""
+        return -1
+
+    def close(self) -> None:
+        """Drop what waits."""
+        self._frames.clear()

@@ -1,0 +1,177 @@
+"""The way out for one (source, destination, protocol): a header template and the neighbour it leads to.
+
+This is where every TCP segment leaves, so one call builds everything that goes in front of it, from sums and octets
+worked out when the path was made.
+"""
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Protocol
+
+from netstack.counters import Counters
+from netstack.events import Dropped, FrameSent, Sink
+from netstack.link.device import GSO_NONE, GSO_TCPV4, NEEDS_CSUM, NO_OFFLOAD, VNET, Device
+from netstack.link.neighbor import UNRESOLVED, Neighbor
+from netstack.link.neighbor_cache import NeighborCache
+from netstack.units import Micros, Octets
+from netstack.wire.checksum import ones_sum
+
+PREFIX = Struct("!10s14sHHHHHH8s")
+"""virtio_net_hdr, Ethernet header, then IPv4: version to TOS, total length, identification, flags and offset,
+TTL and protocol, checksum, both addresses."""
+_PACK = PREFIX.pack
+
+TRANSPORT_AT: Octets = 34
+"""Where the transport header starts, counted from the Ethernet header, as virtio_net_hdr does."""
+
+
+class Way(Protocol):
+    """An interface as a path sees it: `Ethernet`, or what loops back."""
+
+    device: Device
+    events: Sink | None
+
+
+class Path:
+    """Paths are shared: everybody who sends the same protocol between the same two addresses holds the same one.
+
+    `pseudo` is the pseudo-header's sum without the length: `ones_sum(source + destination) + protocol`.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_base",
+        "_checksum_at",
+        "_counters",
+        "_device",
+        "_flags",
+        "_gso",
+        "_gso_vnet",
+        "_ident",
+        "_link",
+        "_mib",
+        "_neighbor",
+        "_neighbors",
+        "_next_hop",
+        "_pair",
+        "_protocol",
+        "_reduce",
+        "_vnet",
+        "destination",
+        "mtu",
+        "offload",
+        "pseudo",
+        "source",
+    )
+
+    def __init__(
+        self,
+        pair: bytes,
+        protocol: int,
+        checksum_at: Octets,
+        link: Way,
+        neighbors: NeighborCache,
+        next_hop: bytes,
+        neighbor: Neighbor,
+        ident: int,
+        counters: Counters,
+        reduce: Callable[[bytes, Octets, Micros], None],
+    ) -> None:
+        device = link.device
+        self.source = pair[:4]
+        self.destination = pair[4:]
+        self.mtu: Octets = device.mtu
+        self.offload = device.offload and checksum_at >= 0
+        self.pseudo = ones_sum(pair) + protocol
+        self._pair = pair
+        self._protocol = protocol
+        self._checksum_at = checksum_at
+        self._link = link
+        self._device = device
+        self._neighbors = neighbors
+        self._next_hop = next_hop
+        self._neighbor = neighbor
+        self._ident = ident
+        self._counters = counters
+        self._mib = counters.mib
+        self._reduce = reduce
+        self._vnet = self._vnet_header(0, 0)
+        self._gso = (0, 0)
+        self._gso_vnet = self._vnet
+        self.allow_fragments(False)
+
+    def allow_fragments(self, allowed: bool) -> None:
+        """Leave out DF, or set it, as it is for TCP from the start (RFC 1191 3)."""
+        self._flags = 0 if allowed else 0x4000
+        self._base = 0x4500 + self._flags + self.pseudo
+
+    def send(
+        self, head: bytes, payload: bytes | memoryview, gso_size: Octets, tos: int, now: Micros, ttl: int = 64
+    ) -> None:
+        """Send one packet: `head` is the transport header, `payload` what follows it.
+
+        With `offload` the transport leaves only the folded pseudo-header sum, length included, in its checksum field.
+        `gso_size` is the octets of payload of each segment that the device is to make, when there is more than that;
+        0: this is one packet, and fits `mtu`.
+        """
+        size = len(payload)
+        length = 20 + len(head) + size
+        ident = self._ident
+        if size > gso_size > 0:
+            self._ident = (ident - -size // gso_size) & 0xFFFF  # the device counts on for every segment it makes
+            vnet = self._gso_vnet if self._gso == (gso_size, len(head)) else self._super_segment(gso_size, len(head))
+        else:
+            self._ident = (ident + 1) & 0xFFFF
+            vnet = self._vnet
+        neighbor = self._neighbor
+        if now >= neighbor.usable_until:
+            neighbor = self._resolve(now)
+        prefix = _PACK(
+            vnet,
+            neighbor.header,
+            0x4500 | tos,
+            length,
+            ident,
+            self._flags,
+            ttl << 8 | self._protocol,
+            -(self._base + tos + length + ident + (ttl << 8)) % 0xFFFF,
+            self._pair,
+        )
+        self._mib["IpOutRequests"] += 1
+        if now >= neighbor.usable_until:
+            self._wait(b"".join((prefix, head, payload)), now)
+            return
+        if self._link.events is not None:
+            self._link.events(FrameSent(now, b"".join((prefix, head, payload))))
+        self._device.write(prefix + head, payload, now)
+
+    def reduce_mtu(self, mtu: Octets, now: Micros) -> None:
+        """The transport believes that the path takes `mtu` only (RFC 1191; RFC 5927 7): for all paths to there."""
+        self._reduce(self.destination, mtu, now)
+
+    def confirm(self, now: Micros) -> None:
+        """The transport makes forward progress, so the neighbour is reachable (RFC 4861 7.3.1)."""
+        self._neighbor.confirmed_at = now
+
+    def _resolve(self, now: Micros) -> Neighbor:
+        neighbor = self._neighbors.resolve(self._next_hop, now)
+        self._neighbor = UNRESOLVED if neighbor is None else neighbor
+        return self._neighbor
+
+    def _wait(self, frame: bytes, now: Micros) -> None:
+        """The neighbour's address is not known: the frame waits for it, or is lost when there is no room (counted)."""
+        if self._neighbor is not UNRESOLVED:
+            self._neighbors.wait(self._neighbor, frame, now)
+        elif self._link.events is not None:
+            self._link.events(Dropped(now, "neighbor.table_full"))
+
+    def _super_segment(self, gso_size: Octets, head_len: Octets) -> bytes:
+        self._gso = gso_size, head_len
+        self._gso_vnet = self._vnet_header(gso_size, head_len)
+        return self._gso_vnet
+
+    def _vnet_header(self, gso_size: Octets, head_len: Octets) -> bytes:
+        if not self.offload:
+            return NO_OFFLOAD
+        gso_type, header_len = (GSO_TCPV4, TRANSPORT_AT + head_len) if gso_size else (GSO_NONE, 0)
+        return VNET.pack(NEEDS_CSUM, gso_type, header_len, gso_size, TRANSPORT_AT, self._checksum_at)
