@@ -61,13 +61,16 @@ def test_programs_get_json_with_what_to_try_under_the_name_they_used():
 
 
 def test_browsers_get_a_page_with_their_own_request_in_it_and_nothing_from_elsewhere():
-    headers = [(b"accept", b"text/html,*/*;q=0.8"), (b"user-agent", b"<b>{{base}}")]
-    page = ask("/", headers=headers).body.decode()
+    page = ask("/", headers=[(b"accept", b"text/html,*/*;q=0.8")]).body.decode()
     assert "192.0.2.1:40000" in page
     assert "GET / HTTP/1.1" in page
     assert "http://192.0.2.2:8080/echo" in page  # without a Host field: the address that was reached
-    assert "&lt;b&gt;{{base}}" in page
     assert not re.search(r"""(src|href)\s*=\s*["'](https?:)?//""", page)
+
+
+def test_what_a_client_sends_is_neither_markup_nor_template_in_the_page():
+    headers = [(b"accept", b"text/html"), (b"host", b"<b>{{request}}")]
+    assert "http://&lt;b&gt;{{request}}/echo" in ask("/", headers=headers).body.decode()
 
 
 @pytest.mark.parametrize(

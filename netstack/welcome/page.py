@@ -55,7 +55,6 @@ def base_url(scope: Scope) -> str:
 def html(scope: Scope) -> str:
     """The front page for people."""
     known = facts(scope)
-    agent = next((value for name, value in known["headers"] if name == "user-agent"), "a browser")
     return fill(
         TEMPLATE,
         {
@@ -63,7 +62,6 @@ def html(scope: Scope) -> str:
             "server": known["server"] or "here",
             "request": f"{known['method']} {known['path']} HTTP/{known['http']}",
             "fields": str(len(known["headers"])),
-            "agent": agent,
             "base": base_url(scope),
         },
     )
