@@ -1,0 +1,66 @@
+"""What to run: every choice of `netstack up`, checked, as one value."""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface
+
+from netstack.config import Config, TcpConfig
+from netstack.host import Network
+from netstack.link.fault import Faults
+from netstack.service.addresses import DEFAULT_HOST, DEFAULT_STACK
+from netstack.units import Octets
+
+TAP = "netstack0"
+PORT = 8080
+MTU: Octets = 1500
+MIN_MTU: Octets = 68
+"""RFC 791: what every link must carry; Linux's limit too."""
+MAX_MTU: Octets = 65_521
+"""Linux's limit for a TAP: 65,535 less the Ethernet header."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One stack on one TAP with one server. Addresses and sizes are taken to fit together (see `addresses`)."""
+
+    stack: IPv4Interface = DEFAULT_STACK
+    host: IPv4Interface = DEFAULT_HOST
+    gateway: IPv4Address = DEFAULT_HOST.ip
+    port: int = PORT
+    tap: str = TAP
+    netns: str | None = None
+    mtu: Octets = MTU
+    offload: bool = True
+    congestion_control: str = TcpConfig().congestion_control
+    pcap: str | None = None
+    """Path of a capture file to write."""
+    trace: str | None = None
+    """Path of a file of events, one JSON object a line."""
+    access_log: bool = True
+    lifespan: str = "auto"
+    faults: Faults = field(default_factory=Faults)
+    """What happens to frames on their way, in each direction."""
+    seed: int = 0
+    """For the faults: the same seed and the same frames at the same times give the same faults."""
+
+    @property
+    def impaired(self) -> bool:
+        """Whether frames pass through an imperfect path."""
+        return self.faults != Faults()
+
+    @property
+    def url(self) -> str:
+        """Where the application is to be found."""
+        port = "" if self.port == 80 else f":{self.port}"
+        return f"http://{self.stack.ip}{port}/"
+
+    @property
+    def config(self) -> Config:
+        """The stack's own configuration."""
+        tcp = TcpConfig(congestion_control=self.congestion_control)
+        return Config(address=self.stack, gateway=self.gateway, mtu=self.mtu, tcp=tcp)
+
+    @property
+    def network(self) -> Network:
+        """The host's side of it. Frames that pass an imperfect path are complete and of the wire's size: no offload."""
+        offload = self.offload and not self.impaired
+        return Network(self.tap, self.host, self.stack.ip, self.mtu, offload, self.netns)
