@@ -62,7 +62,7 @@ class Output:
         if route is None or route.kind not in (UNICAST, LOCAL):
             return None
         source = source or route.source or destination
-        if not self.is_local(source):
+        if not self._is_source(source, route):
             return None
         pair = source + destination
         key = pair + bytes((protocol,))
@@ -86,6 +86,15 @@ class Output:
         """Whether packets to `address` stay inside the stack: it is ours, or in 127/8."""
         route = self.routes.lookup(address)
         return route is not None and route.kind is LOCAL
+
+    def source(self, destination: bytes) -> bytes | None:
+        """The address that packets to `destination` are sent from when nobody chooses one; None: no route."""
+        route = self.routes.lookup(destination)
+        return None if route is None else route.source or destination
+
+    def _is_source(self, address: bytes, route: Route) -> bool:
+        """Ours; and 127/8 never leaves the host (RFC 1122 3.2.1.3 g)."""
+        return address == self.address or (route.kind is LOCAL and self.is_local(address))
 
     def mtu(self, destination: bytes) -> Octets:
         """Octets of IP packet that get to `destination` in one piece, as far as is known."""
@@ -113,7 +122,7 @@ class Output:
             raise ValueError(f"a datagram of {total_length} octets: at most {ipv4.MAX_LEN}")
         route = self.routes.lookup(destination)
         source = source or (route and route.source) or destination
-        if route is None or not self.is_local(source):
+        if route is None or not self._is_source(source, route):
             self._mib["IpOutNoRoutes"] += 1
             return False
         mtu = self.mtu(destination)
