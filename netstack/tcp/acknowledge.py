@@ -1,0 +1,184 @@
+"""What an ACK says about the scoreboard: SACK blocks (RFC 2018, 2883) and the cumulative ACK, record by record.
+
+Facts only; what to do about them is `recovery`'s. One `AckFacts` per connection is reused, so an ACK allocates nothing.
+"""
+
+from collections.abc import Sequence
+
+from netstack.seq import unwrap
+from netstack.tcp.rack import Rack
+from netstack.tcp.rto import RttEstimator
+from netstack.tcp.scoreboard import Scoreboard, Sent
+from netstack.tcp.tcb import Tcb
+from netstack.units import Micros, Seq
+
+_NONE: Seq = 1 << 62
+
+
+class AckFacts:
+    """What one ACK delivered."""
+
+    __slots__ = (
+        "acked",
+        "dsack",
+        "first_sacked_at",
+        "first_sent_at",
+        "last_sent_at",
+        "original_delivered",
+        "reordered_from",
+        "retransmission_acked",
+        "sacked",
+        "una_advanced",
+    )
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Ready for the next ACK."""
+        self.acked = 0
+        """Segments cumulatively acknowledged."""
+        self.sacked = 0
+        """Segments newly SACKed."""
+        self.una_advanced = False
+        self.dsack = False
+        self.retransmission_acked = False
+        self.original_delivered = False
+        """Something below the recovery point arrived that had never been retransmitted (F-RTO, RFC 5682 3.1)."""
+        self.reordered_from: Seq = _NONE
+        """The lowest never-retransmitted sequence number that arrived after higher ones."""
+        self.first_sent_at: Micros = -1
+        self.last_sent_at: Micros = -1
+        self.first_sacked_at: Micros = -1
+
+
+class Acknowledger:
+    """Applies ACKs to one scoreboard."""
+
+    __slots__ = ("_board", "_rack", "_rtt", "_tcb", "facts", "highest_sacked", "undo_retrans")
+
+    def __init__(self, tcb: Tcb, board: Scoreboard, rack: Rack, rtt: RttEstimator) -> None:
+        self._tcb = tcb
+        self._board = board
+        self._rack = rack
+        self._rtt = rtt
+        self.facts = AckFacts()
+        self.highest_sacked: Seq = 0
+        """SEG.SEQ of the highest record SACKed so far (Linux's highest_sack)."""
+        self.undo_retrans = -1
+        """Retransmissions not yet shown to be needless by D-SACK; -1: none were made since recovery began."""
+
+    def cumulative(self, ack: Seq, high_seq: Seq, now: Micros) -> int:
+        """Everything below `ack` arrived (SND.UNA < ack <= SND.NXT). Returns the segments newly *delivered*."""
+        facts, board, rack = self.facts, self._board, self._rack
+        records = board.records
+        min_rtt = self._rtt.min_rtt
+        delivered = n = 0
+        facts.una_advanced = True
+        for record in records:
+            if record.end > ack:
+                if record.seq < ack:
+                    gone = board.trim(record, ack, self._tcb.eff_snd_mss)
+                    facts.acked += gone
+                    if not record.sacked:
+                        delivered += gone
+                    if record.times:
+                        facts.retransmission_acked = True
+                break
+            n += 1
+            facts.acked += record.segments
+            if record.times:
+                facts.retransmission_acked = True
+            elif not record.sacked:
+                facts.last_sent_at = record.sent_at
+                if facts.first_sent_at < 0:
+                    facts.first_sent_at = record.sent_at
+                if record.seq < facts.reordered_from:
+                    facts.reordered_from = record.seq
+                if record.end <= high_seq:
+                    facts.original_delivered = True
+            if not record.sacked:
+                delivered += record.segments
+                rack.on_delivered(record, min_rtt, now)
+            board.remove_first(record)
+        del records[:n]
+        return delivered
+
+    def selective(self, blocks: Sequence[tuple[int, int]], ack: Seq, high_seq: Seq, now: Micros) -> int:
+        """SACK blocks as on the wire, with SEG.ACK. Returns the segments newly delivered."""
+        tcb, facts = self._tcb, self.facts
+        delivered = 0
+        for i, (wire_left, wire_right) in enumerate(blocks):
+            left, right = unwrap(wire_left, ack), unwrap(wire_right, ack)
+            if i == 0 and self._is_dsack(left, right, blocks, ack):
+                facts.dsack = True
+                self._count_dsack(left, right)
+                continue
+            if not (left < right <= tcb.snd_nxt) or left < tcb.snd_una:
+                continue  # RFC 2018 5: not ours, old, or nonsense; it says nothing
+            delivered += self._mark(left, right, high_seq, now)
+        return delivered
+
+    def _is_dsack(self, left: Seq, right: Seq, blocks: Sequence[tuple[int, int]], ack: Seq) -> bool:
+        """RFC 2883 4: the first block lies below SEG.ACK, or inside the second."""
+        if left >= right or right > self._tcb.snd_nxt:
+            return False
+        if left < ack:
+            return right <= ack
+        if len(blocks) > 1:
+            outer_left, outer_right = unwrap(blocks[1][0], ack), unwrap(blocks[1][1], ack)
+            return outer_left <= left and right <= outer_right
+        return False
+
+    def _count_dsack(self, left: Seq, right: Seq) -> None:
+        """A retransmission arrived twice: one fewer that was needed (RFC 3708's idea, for undo) and a hint for RACK."""
+        self._rack.dsack_seen = True
+        if self.undo_retrans > 0:
+            segments = max(1, -(-(right - left) // self._tcb.eff_snd_mss))
+            self.undo_retrans = max(0, self.undo_retrans - segments)
+
+    def _mark(self, left: Seq, right: Seq, high_seq: Seq, now: Micros) -> int:
+        board, mss = self._board, self._tcb.eff_snd_mss
+        records = board.records
+        delivered = 0
+        i = board.find(left)
+        while i < len(records):
+            record = records[i]
+            if record.seq >= right:
+                break
+            if record.end <= left or record.sacked:
+                i += 1
+                continue
+            if record.seq < left:
+                # Cut at a segment boundary, so that what stays behind can be sent again as it was.
+                cut = record.seq + (left - record.seq + mss - 1) // mss * mss
+                if cut >= record.end or cut >= right:
+                    i += 1
+                    continue
+                board.split(i, cut, mss)
+                i += 1
+                continue
+            if record.end > right:
+                cut = record.seq + (right - record.seq) // mss * mss
+                if cut <= record.seq:
+                    break
+                board.split(i, cut, mss)
+            self._deliver(record, high_seq, now)
+            delivered += record.segments
+            i += 1
+        return delivered
+
+    def _deliver(self, record: Sent, high_seq: Seq, now: Micros) -> None:
+        facts = self.facts
+        if not record.times:
+            if record.seq < self.highest_sacked and record.seq < facts.reordered_from:
+                facts.reordered_from = record.seq
+            if record.end <= high_seq:
+                facts.original_delivered = True
+            if facts.first_sacked_at < 0:
+                facts.first_sacked_at = record.sent_at
+        self._rack.on_delivered(record, self._rtt.min_rtt, now)
+        self._board.mark_sacked(record)
+        facts.sacked += record.segments
+        if record.seq > self.highest_sacked:
+            self.highest_sacked = record.seq

@@ -1,0 +1,320 @@
+"""What to do with a segment in a synchronized state or SYN-RECEIVED: the numbered checks of RFC 9293 3.10.7.4, in order.
+
+| step | rule | where |
+|------|------|-------|
+| first   | sequence number acceptable? PAWS first (RFC 7323 5.3 R1) | `check_sequence`, `check_paws` |
+| second  | RST (RFC 5961 3.2: only at RCV.NXT exactly; elsewhere in the window a challenge) | `check_reset` |
+| third   | security: not implemented by anybody | |
+| fourth  | SYN (RFC 5961 4.2: always a challenge) | `check_syn` |
+| fifth   | ACK: opens SYN-RECEIVED, moves SND.UNA and the window, acknowledges our FIN (RFC 5961 5.2) | `check_ack` |
+| sixth   | URG (RFC 6093: octets stay in line) | `check_urgent` |
+| seventh | segment text | `take_text` |
+| eighth  | FIN | `check_fin` |
+
+`Connection.on_segment` predicts the common segment and skips all this; the path here is complete without it.
+"""
+
+from __future__ import annotations
+
+from errno import ECONNREFUSED, ECONNRESET, EPIPE
+from typing import TYPE_CHECKING
+
+from netstack.tcp import challenge
+from netstack.tcp.segment import Arrival, echoed_at
+from netstack.tcp.state import (
+    CLOSE_WAIT,
+    CLOSED,
+    CLOSING,
+    FIN_WAIT_1,
+    LAST_ACK,
+    SYN_RECEIVED,
+    Cause,
+)
+from netstack.units import Micros
+from netstack.wire.tcp import ACK, FIN, PSH, RST, SYN, URG
+
+if TYPE_CHECKING:
+    from netstack.tcp.connection import Connection
+
+_PAWS_IDLE: Micros = 24 * 24 * 3600 * 1_000_000
+"""RFC 7323 5.5: after 24 days idle the timestamp clock may have wrapped, and TS.Recent says nothing."""
+_VIEW: int = 8192
+"""Text at least this long is kept as a view of its frame; shorter text is copied, so that it pins no frame."""
+
+
+def segment_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
+    """Steps one to eight for one segment; leaves the connection marked when something is to be sent."""
+    if not (check_paws(conn, seg, now) and check_sequence(conn, seg, now)):
+        return
+    if seg.flags & RST:
+        check_reset(conn, seg, now)
+        return
+    if not check_syn(conn, seg, now):
+        return
+    if not check_ack(conn, seg, now):
+        return
+    if seg.flags & URG:
+        check_urgent(conn, seg)
+    take_text(conn, seg, now)
+    if seg.flags & FIN:
+        check_fin(conn, seg)
+    conn.predict()
+
+
+def check_paws(conn: Connection, seg: Arrival, now: Micros) -> bool:
+    """RFC 7323 5.3 R1-R3: a segment older than TS.Recent is a ghost of an earlier wrap; then TS.Recent moves on."""
+    tcb, options = conn.tcb, seg.options
+    if not tcb.ts_ok:
+        return True
+    if options.ts_val is None:
+        # RFC 7323 3.2: once negotiated, a segment without timestamps is dropped, RST excepted. Deviation: accepted,
+        # as Linux does, since middleboxes strip options; PAWS then has nothing to say about it.
+        return True
+    behind = (options.ts_val - tcb.ts_recent) & 0xFFFF_FFFF
+    if behind > 0x7FFF_FFFF:
+        if not seg.flags & RST and now - tcb.ts_recent_at < _PAWS_IDLE and not _is_reordered_ack(conn, seg, behind):
+            conn.tcp.counters.mib["TcpExtPAWSEstab"] += 1
+            conn.drop("paws", now)
+            challenge.answer_unacceptable(conn, seg, now)
+            return False
+        return True
+    if seg.seq <= tcb.rcv_wup:  # R3: Last.ACK.sent, so that a hole's filler does not move it
+        tcb.ts_recent = options.ts_val
+        tcb.ts_recent_at = now
+    return True
+
+
+def _is_reordered_ack(conn: Connection, seg: Arrival, behind: int) -> bool:
+    """A pure ACK overtaken by a later one looks old to PAWS and does no harm (Linux's tcp_disordered_ack)."""
+    tcb = conn.tcb
+    late = 0x1_0000_0000 - behind
+    pure = not seg.length and not seg.flags & (SYN | FIN) and seg.seq == tcb.rcv_nxt
+    return pure and seg.ack == tcb.snd_una and seg.wnd == tcb.snd_wnd and late <= conn.rtt.rto * 1024 // 1_000_000
+
+
+def check_sequence(conn: Connection, seg: Arrival, now: Micros) -> bool:
+    """First: does any part of the segment lie in the window? (3.4, Table 6)
+
+    Deviation: the left edge is Last.ACK.sent and the right one counts as inside, as in Linux, so that the ACK field of
+    a segment whose text is old or does not fit is still heard; `take_text` then trims the text to nothing.
+    """
+    tcb = conn.tcb
+    end = seg.end
+    if end >= tcb.rcv_wup and seg.seq <= max(tcb.rcv_wup + tcb.rcv_wnd, tcb.rcv_nxt):
+        return True
+    if seg.flags & RST:
+        conn.drop("unacceptable_rst", now)
+        return False
+    if seg.flags & SYN:
+        _answer_syn(conn, seg, now)
+        return False
+    conn.drop("unacceptable", now)
+    if seg.length and seg.seq < tcb.rcv_nxt:
+        _note_retransmission(conn, seg.seq, end)
+    challenge.answer_unacceptable(conn, seg, now)
+    return False
+
+
+def _note_retransmission(conn: Connection, left: int, right: int) -> None:
+    """Text that we had already: our ACK was lost or late, so report the duplicate (RFC 2883) and ACK quickly for a while."""
+    conn.tcp.counters.mib["TcpExtDelayedACKLost"] += 1
+    conn.acking.enter_quick(16, conn.tcb.rcv_wnd)
+    conn.note_duplicate(left, right)
+
+
+def check_reset(conn: Connection, seg: Arrival, now: Micros) -> None:
+    """Second: RST. Only SEG.SEQ == RCV.NXT resets; anything else in the window may be forged (RFC 5961 3.2)."""
+    tcb = conn.tcb
+    state = tcb.state
+    exact = seg.seq == tcb.rcv_nxt
+    if not exact and conn.receive_buffer.gaps:
+        exact = seg.seq == conn.receive_buffer.highest  # the peer's SND.NXT, as far as we can tell (Linux)
+    if not exact and seg.seq == tcb.rcv_nxt - 1:
+        exact = state in (CLOSE_WAIT, LAST_ACK, CLOSING)  # some stacks reset at the FIN they sent (Linux)
+    if not exact:
+        if seg.seq >= tcb.rcv_nxt:
+            challenge.send(conn, now)
+        conn.drop("rst_not_exact", now)
+        return
+    if state is SYN_RECEIVED:
+        conn.fail(ECONNREFUSED, Cause.PEER_RESET)
+    else:
+        conn.tcp.counters.mib["TcpEstabResets"] += 1
+        conn.fail(EPIPE if state is CLOSE_WAIT else ECONNRESET, Cause.PEER_RESET)
+
+
+def check_syn(conn: Connection, seg: Arrival, now: Micros) -> bool:
+    """Fourth: a SYN in a synchronized state gets a challenge ACK, whatever its number (RFC 5961 4.2)."""
+    if not seg.flags & SYN:
+        return True
+    _answer_syn(conn, seg, now)
+    return False
+
+
+def _answer_syn(conn: Connection, seg: Arrival, now: Micros) -> None:
+    tcb = conn.tcb
+    if tcb.state is SYN_RECEIVED and seg.seq == tcb.irs:
+        if not seg.flags & ACK:
+            conn.resend_syn_ack(now)  # the peer's SYN again: it did not see our SYN-ACK
+            return
+        if conn.listener is None:
+            # Simultaneous open (3.5, Figure 8): the peer's SYN-ACK carries the ACK of our SYN.
+            check_ack(conn, seg, now)
+            conn.acking.due = conn.acking.scheduled = True
+            conn.mark()
+            conn.predict()
+            return
+    conn.tcp.counters.mib["TcpExtTCPSYNChallenge"] += 1
+    challenge.send(conn, now)
+
+
+def check_ack(conn: Connection, seg: Arrival, now: Micros) -> bool:
+    """Fifth: the ACK field. False: drop the segment."""
+    tcb = conn.tcb
+    if not seg.flags & ACK:
+        conn.drop("no_ack", now)
+        return False
+    if tcb.state is SYN_RECEIVED and not _open(conn, seg, now):
+        return False
+    if seg.ack > tcb.snd_nxt:
+        # It acknowledges something not yet sent: answer, drop (3.10.7.4); the answer is rate-limited (RFC 5961 5).
+        conn.drop("ack_unsent", now)
+        challenge.send(conn, now)
+        return False
+    if seg.ack < tcb.snd_una:
+        if seg.ack < tcb.snd_una - tcb.max_snd_wnd:
+            conn.drop("ack_too_old", now)
+            challenge.send(conn, now)  # RFC 5961 5.2
+            return False
+        if seg.options.sack and tcb.sack_ok:
+            _apply_ack(conn, seg, tcb.snd_una, False, now)  # a late ACK may still carry SACK news
+        return True
+    changed = update_window(conn, seg)
+    duplicate = not (seg.length or changed or seg.flags & (SYN | FIN))
+    _apply_ack(conn, seg, seg.ack, duplicate, now)
+    return conn.tcb.state is not CLOSED  # LAST-ACK may have ended here
+
+
+def _open(conn: Connection, seg: Arrival, now: Micros) -> bool:
+    """SYN-RECEIVED: an acceptable ACK of our SYN opens the connection; any other is answered with a RST."""
+    tcb = conn.tcb
+    if not tcb.snd_una < seg.ack <= tcb.snd_nxt:
+        conn.tcp.reset_for(conn, seg.ack, now)
+        return False
+    listener = conn.listener
+    if listener is not None and not listener.may_accept(conn, seg, now):
+        return False
+    tcb.snd_wnd = seg.wnd << tcb.snd_wscale if not seg.flags & SYN else seg.wnd
+    tcb.snd_wl1 = seg.seq
+    tcb.max_snd_wnd = max(tcb.max_snd_wnd, tcb.snd_wnd)
+    conn.move(Cause.SYN_ACKED)
+    conn.on_open(now)
+    if listener is not None:
+        listener.on_open(conn)
+    return True
+
+
+def update_window(conn: Connection, seg: Arrival) -> bool:
+    """3.10.7.4 fifth: SND.WND from a segment that is not older than the last one used. True when it changed."""
+    tcb = conn.tcb
+    newer = seg.seq > tcb.snd_wl1 or seg.ack > tcb.snd_una
+    wnd = seg.wnd if seg.flags & SYN else seg.wnd << tcb.snd_wscale
+    if not newer and not (seg.seq == tcb.snd_wl1 and (wnd > tcb.snd_wnd or not wnd)):
+        return False
+    tcb.snd_wl1 = seg.seq
+    if wnd == tcb.snd_wnd:
+        return False
+    tcb.snd_wnd = wnd
+    if wnd > tcb.max_snd_wnd:
+        tcb.max_snd_wnd = wnd
+        conn.sync_mss()
+    return True
+
+
+def _apply_ack(conn: Connection, seg: Arrival, ack: int, duplicate: bool, now: Micros) -> None:
+    """SND.UNA, the scoreboard, cwnd, the timers, and our FIN if this acknowledges it."""
+    tcb, recovery = conn.tcb, conn.recovery
+    prior_una = tcb.snd_una
+    ecr = seg.options.ts_ecr
+    ts_ecr = echoed_at(ecr, tcb.ts_offset, now) if ecr is not None and tcb.ts_ok else None
+    had_packets = bool(recovery.scoreboard.records)
+    recovery.new_data_waits = conn.send_buffer.end > tcb.snd_nxt and tcb.snd_una + tcb.snd_wnd > tcb.snd_nxt
+    restart = recovery.on_ack(ack, seg.options.sack, duplicate, ts_ecr, now)
+    conn.on_acked(prior_una, had_packets, restart, seg, now)
+    if conn.fin_sent and prior_una <= conn.send_buffer.end < ack:
+        _fin_acked(conn, now)
+
+
+def _fin_acked(conn: Connection, now: Micros) -> None:
+    state = conn.tcb.state
+    if state is FIN_WAIT_1 or state is CLOSING or state is LAST_ACK:
+        conn.move(Cause.FIN_ACKED)
+        if state is FIN_WAIT_1:
+            conn.on_fin_wait_2(now)
+        elif state is CLOSING:
+            conn.tcp.enter_time_wait(conn, now)
+        else:
+            conn.finish()
+
+
+def check_urgent(conn: Connection, seg: Arrival) -> None:
+    """Sixth: RCV.UP moves on. The octets stay in line, as RFC 6093 3.2 asks of new applications."""
+    up = seg.seq + seg.urgent
+    if up > conn.tcb.rcv_up:
+        conn.tcb.rcv_up = up
+
+
+def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
+    """Seventh: trim to the window, then deliver what is in order and hold what is not."""
+    tcb = conn.tcb
+    if not seg.length:
+        return
+    state = tcb.state
+    left, right = seg.seq, seg.seq + seg.length
+    if not state.can_receive:
+        conn.drop("text_after_fin", now)  # 3.10.7.4: "this should not occur ... ignore the segment text"
+        return
+    if conn.user_gone and right > tcb.rcv_nxt:
+        # RFC 9293 3.6.1 / RFC 1122 4.2.2.13: data for a user who is gone is answered with a RST.
+        conn.tcp.counters.mib["TcpExtTCPAbortOnData"] += 1
+        conn.reset_now(now)
+        conn.fail(ECONNRESET, Cause.ABORT_CALLED)
+        return
+    edge = tcb.rcv_wup + tcb.rcv_wnd
+    if left < tcb.rcv_nxt:
+        if right <= tcb.rcv_nxt:
+            _note_retransmission(conn, left, right)
+        else:
+            conn.note_duplicate(left, tcb.rcv_nxt)
+        left = tcb.rcv_nxt
+    if right > edge:
+        conn.tcp.counters.mib["TcpExtTCPZeroWindowDrop" if left >= edge else "TcpExtTCPBeyondWindow"] += 1
+        right = edge
+    if left >= right:
+        conn.acking.due = conn.acking.scheduled = True
+        conn.mark()
+        return
+    start = seg.text + (left - seg.seq)
+    stop = start + (right - left)
+    push = bool(seg.flags & PSH)
+    if left == tcb.rcv_nxt:
+        data = memoryview(seg.data)[start:stop] if right - left >= _VIEW else seg.data[start:stop]
+        conn.deliver(data, push, now)
+        return
+    conn.tcp.counters.mib["TcpExtTCPOFOQueue"] += 1
+    duplicate = conn.receive_buffer.hold(left, seg.data[start:stop])
+    if duplicate is not None:
+        conn.note_duplicate(*duplicate)
+    conn.acking.due = conn.acking.scheduled = True  # RFC 5681 4.2: a gap is reported at once
+    conn.mark()
+
+
+def check_fin(conn: Connection, seg: Arrival) -> None:
+    """Eighth: FIN. It counts only when everything before it has arrived."""
+    tcb = conn.tcb
+    fin_at = seg.seq + seg.length
+    if not tcb.state.synchronized or fin_at + 1 <= tcb.rcv_nxt:
+        return
+    conn.peer_fin_at = fin_at
+    conn.take_fin()
+

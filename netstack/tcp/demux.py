@@ -1,0 +1,362 @@
+"""TCP as IP sees it: the four-tuple table, listeners, ports, and what is shared by all connections of a stack."""
+
+from __future__ import annotations
+
+from collections import deque
+from errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENETUNREACH
+from heapq import heappop, heappush
+from itertools import count
+from typing import Protocol
+
+from netstack.config import TcpConfig
+from netstack.counters import Counters
+from netstack.events import Dropped, Sink
+from netstack.ip.ipv4 import Ipv4
+from netstack.tcp import icmp
+from netstack.tcp.challenge import ChallengeLimit
+from netstack.tcp.closed import answer, checksummed, reset
+from netstack.tcp.congestion import ALGORITHMS, CongestionControl
+from netstack.tcp.connection import Connection
+from netstack.tcp.iss import Secret
+from netstack.tcp.listener import Listener
+from netstack.tcp.opening import hear_syn
+from netstack.tcp.options import SocketOptions
+from netstack.tcp.segment import Arrival
+from netstack.tcp.state import LISTEN, Cause
+from netstack.tcp.timers import TimerQueue
+from netstack.tcp.timewait import TimeWait
+from netstack.units import Micros, Octets
+from netstack.wire.checksum import ones_sum
+from netstack.wire.tcp import HEADER, SYN
+
+PROTOCOL = 6
+_CHECKSUM_AT = 16
+
+
+class Entropy(Protocol):
+    """What the stack asks of a random source: `random.Random` and `random.SystemRandom` have it."""
+
+    def randrange(self, stop: int, /) -> int:
+        """An int in [0, stop)."""
+        ...
+
+    def randbytes(self, n: int, /) -> bytes:
+        """`n` random octets."""
+        ...
+
+
+class Tcp:
+    """Every connection and listener of one stack."""
+
+    def __init__(self, ip: Ipv4, config: TcpConfig, rng: Entropy, counters: Counters, events: Sink | None = None) -> None:
+        self.ip = ip
+        self.config = config
+        self.counters = counters
+        self.events = events
+        self.now: Micros = 0
+        """The latest time any verb was told; user calls, which have no clock, go by it."""
+        self.connections: dict[bytes, Connection | TimeWait] = {}
+        self.listeners: dict[tuple[bytes, int], Listener] = {}
+        self.ready: deque[Connection | TimeWait] = deque()
+        """Marked: they may want to send."""
+        self.upcalls: deque[Connection | Listener] = deque()
+        """Their observers are to be called."""
+        self.timers = TimerQueue()
+        self.challenge_limit = ChallengeLimit(config.challenge_ack_limit, rng)
+        self._secret = Secret(rng.randbytes(32))
+        self._rng = rng
+        self._replies: list[tuple[bytes, bytes]] = []
+        self._time_waits: list[tuple[Micros, int, TimeWait]] = []
+        self._order = count()
+        self._next_port = 0
+        self.reserved: dict[tuple[bytes, int], int] = {}
+        """(address, port) bound by users, with how many hold it."""
+        ip.protocols[PROTOCOL] = self.receive
+        ip.errors[PROTOCOL] = self.on_icmp_error
+
+    # -- arrivals --------------------------------------------------------------------------------------------------------
+
+    def receive(
+        self, frame: bytes, ip_at: int, at: int, end: int, pair: bytes, verified: bool, now: Micros
+    ) -> None:
+        """A TCP segment at `frame[at:end]`; `pair`: source and destination address; `verified`: checksum vouched for."""
+        self.now = now
+        mib = self.counters.mib
+        mib["TcpInSegs"] += 1
+        length = end - at
+        if length < 20:
+            self._malformed("truncated", now)
+            return
+        sport, dport, seq, ack, offset_flags, window, _, urgent = HEADER.unpack_from(frame, at)
+        text = at + (offset_flags >> 10 & 0x3C)
+        if text < at + 20 or text > end:
+            self._malformed("bad_offset", now)
+            return
+        if not verified and (ones_sum(pair) + PROTOCOL + length + ones_sum(memoryview(frame)[at:end])) % 0xFFFF:
+            mib["TcpInCsumErrors"] += 1
+            self._malformed("bad_checksum", now)
+            return
+        conn = self.connections.get(pair + frame[at : at + 4])
+        if conn is not None:
+            conn.on_segment(frame, at, text, end, seq, ack, offset_flags & 0x1FF, window, urgent, now)
+            return
+        self._no_connection(frame, at, text, end, pair, seq, ack, offset_flags & 0x1FF, window, urgent, now)
+
+    def _no_connection(
+        self, frame: bytes, at: int, text: int, end: int, pair: bytes, seq: int, ack: int, flags: int, window: int,
+        urgent: int, now: Micros,
+    ) -> None:  # fmt: skip
+        half = len(pair) // 2
+        port = frame[at + 2] << 8 | frame[at + 3]
+        listener = self.listeners.get((pair[half:], port)) or self.listeners.get((bytes(half), port))
+        if listener is not None:
+            seg = Arrival(frame, text, end, at + 20, seq, ack, flags, window, urgent)
+            listener.syn_arrives(seg, pair + frame[at : at + 4], pair, now)
+            return
+        self.drop("no_listener", now)
+        ports = int.from_bytes(frame[at + 2 : at + 4] + frame[at : at + 2], "big")
+        head = answer(ports, seq, ack, flags, end - text)
+        if head is not None:
+            self.reply(pair, head)
+
+    def _malformed(self, reason: str, now: Micros) -> None:
+        self.counters.mib["TcpInErrs"] += 1
+        self.drop(reason, now)
+
+    def drop(self, reason: str, now: Micros) -> None:
+        """Count, and tell who watches, that input was refused."""
+        self.counters.drops["tcp." + reason] += 1
+        if self.events is not None:
+            self.events(Dropped(now, "tcp." + reason))
+
+    def on_icmp_error(self, kind: int, code: int, mtu: Octets, pair: bytes, quoted: bytes, now: Micros) -> None:
+        """An ICMP error that quotes a segment of ours."""
+        self.now = now
+        icmp.on_error(self, kind, code, mtu, pair, quoted, now)
+
+    def reply(self, pair: bytes, head: bytes) -> None:
+        """Answer a segment that belongs to no connection; `pair` as it arrived. Leaves with the next transmit."""
+        self.counters.mib["TcpOutRsts"] += 1
+        self._replies.append((pair, head))
+
+    def reset_for(self, conn: Connection, seq: int, now: Micros) -> None:
+        """<SEQ=seq><CTL=RST> from a connection that goes on (an unacceptable ACK in SYN-SENT or SYN-RECEIVED)."""
+        half = (len(conn.key) - 4) // 2
+        self.reply(conn.key[: 2 * half], reset(conn.ports, seq))
+
+    # -- opening ------------------------------------------------------------------------------------------------------------
+
+    def congestion(self, options: SocketOptions) -> CongestionControl:
+        """A fresh instance of the algorithm that the socket, or else the stack, chose."""
+        return ALGORITHMS[options.congestion or self.config.congestion_control](self.config.initial_cwnd)
+
+    def passive(
+        self, listener: Listener, key: bytes, pair: bytes, seg: Arrival, now: Micros, iss: int | None
+    ) -> Connection | None:
+        """A SYN reached a listener: a connection in SYN-RECEIVED; None when there is no way back."""
+        half = len(pair) // 2
+        path = self.ip.path(pair[half:], pair[:half], PROTOCOL, _CHECKSUM_AT)
+        if path is None:
+            self.drop("no_route", now)
+            return None
+        iss = self._secret.iss(key, now) if iss is None else iss
+        conn = Connection(self, key, path, iss, listener.options.copy())
+        conn.listener = listener
+        conn.tcb.ts_offset = self._secret.ts_offset(pair)
+        conn.tcb.state = LISTEN
+        hear_syn(conn, seg, now)
+        conn.move(Cause.PEER_SYN)
+        self.connections[key] = conn
+        self.counters.mib["TcpPassiveOpens"] += 1
+        return conn
+
+    def listen(self, address: bytes, port: int, backlog: int, options: SocketOptions | None = None) -> Listener:
+        """Passive open (3.10.1). `address` zeros: any of ours. OSError(EADDRINUSE) when somebody listens there."""
+        any_address = bytes(len(address))
+        if not 0 < port < 65_536:
+            raise OSError(EINVAL, "Invalid argument")
+        for other in ((address, port), (any_address, port)):
+            if other in self.listeners:
+                raise OSError(EADDRINUSE, "Address already in use")
+        if address == any_address and any(p == port for _, p in self.listeners):
+            raise OSError(EADDRINUSE, "Address already in use")
+        listener = Listener(self, address, port, min(max(backlog, 0), self.config.somaxconn), options or SocketOptions())
+        self.listeners[(address, port)] = listener
+        return listener
+
+    def unlisten(self, listener: Listener) -> None:
+        """The listener is closed."""
+        self.listeners.pop((listener.address, listener.port), None)
+
+    def connect(
+        self,
+        local: tuple[bytes, int] | None,
+        remote: tuple[bytes, int],
+        options: SocketOptions | None = None,
+    ) -> Connection:
+        """Active open (3.10.1): the SYN leaves with the next transmit. A local port of 0, or None: one is chosen.
+
+        OSError: ENETUNREACH, EADDRNOTAVAIL (no port left), EADDRINUSE (the four-tuple exists).
+        """
+        address, port = local or (None, 0)
+        if address is not None and not any(address):
+            address = None
+        path = self.ip.path(address, remote[0], PROTOCOL, _CHECKSUM_AT)
+        if path is None:
+            raise OSError(ENETUNREACH, "Network is unreachable")
+        options = options or SocketOptions()
+        pair = path.destination + path.source
+        far = remote[1].to_bytes(2, "big")
+        if not port:
+            port = self._free_port(pair, far)
+        key = pair + far + port.to_bytes(2, "big")
+        old = self.connections.get(key)
+        if isinstance(old, TimeWait) and old.ts_ok:
+            self.end_time_wait(old, Cause.TWO_MSL_PASSED)
+        elif old is not None:
+            raise OSError(EADDRNOTAVAIL if not local else EADDRINUSE, "Address already in use")
+        iss = self._secret.iss(key, self.now)
+        conn = Connection(self, key, path, iss, options)
+        conn.tcb.ts_offset = self._secret.ts_offset(pair)
+        conn.move(Cause.ACTIVE_OPEN)
+        conn.syn_due = True
+        self.connections[key] = conn
+        self.counters.mib["TcpActiveOpens"] += 1
+        conn.mark()
+        return conn
+
+    def _free_port(self, pair: bytes, far: bytes) -> int:
+        """RFC 6056 3.3.3: from a secret offset per destination, the next port that makes a free four-tuple."""
+        low, high = self.config.port_range
+        span = high - low + 1
+        start = self._secret.port_offset(pair + far) + self._next_port
+        for i in range(span):
+            port = low + (start + i) % span
+            if pair + far + port.to_bytes(2, "big") not in self.connections and not self._taken(pair, port):
+                self._next_port += i + 1
+                return port
+        raise OSError(EADDRNOTAVAIL, "Cannot assign requested address")
+
+    def _taken(self, pair: bytes, port: int) -> bool:
+        half = len(pair) // 2
+        keys = ((pair[half:], port), (bytes(half), port))
+        return any(key in self.reserved or key in self.listeners for key in keys)
+
+    def reserve(self, address: bytes, port: int, reuse: bool = False) -> int:
+        """bind(): claim a port, or with 0 a free one. Returns it. OSError(EADDRINUSE) when it is taken."""
+        any_address = bytes(len(address))
+        low, high = self.config.port_range
+        if not port:
+            for _ in range(high - low + 1):
+                port = low + self._rng.randrange(high - low + 1)
+                if not self._taken(any_address + address, port):
+                    break
+            else:
+                raise OSError(EADDRINUSE, "Address already in use")
+        clash = [key for key in self.reserved if key[1] == port and (key[0] in (address, any_address) or address == any_address)]
+        if clash and not reuse:
+            raise OSError(EADDRINUSE, "Address already in use")
+        self.reserved[(address, port)] = self.reserved.get((address, port), 0) + 1
+        return port
+
+    def release(self, address: bytes, port: int) -> None:
+        """The user of a reserved port is gone."""
+        holders = self.reserved.get((address, port), 0)
+        if holders > 1:
+            self.reserved[(address, port)] = holders - 1
+        else:
+            self.reserved.pop((address, port), None)
+
+    # -- closing -----------------------------------------------------------------------------------------------------------
+
+    def remove(self, conn: Connection) -> None:
+        """The connection is CLOSED."""
+        if self.connections.get(conn.key) is conn:
+            del self.connections[conn.key]
+
+    def enter_time_wait(self, conn: Connection, now: Micros) -> None:
+        """3.10.7.4: the last ACK leaves, and for 2 MSL its place is kept, unless too many wait already."""
+        wait = TimeWait(conn, now)
+        conn.timer_at = conn.keepalive_at = conn.close_at = conn.acking.at = 0
+        conn.recovery.scoreboard.clear()
+        conn.acking.due = conn.acking.scheduled = False
+        self.connections[conn.key] = wait
+        wait.mark()
+        if len(self._time_waits) >= self.config.max_tw_buckets:
+            self.counters.mib["TcpExtTCPTimeWaitOverflow"] += 1
+            self.end_time_wait(wait, Cause.TWO_MSL_PASSED)
+            return
+        heappush(self._time_waits, (wait.expires_at, next(self._order), wait))
+
+    def end_time_wait(self, wait: TimeWait, cause: Cause) -> None:
+        """Give the four-tuple free."""
+        if self.connections.get(wait.key) is wait:
+            del self.connections[wait.key]
+            self.counters.mib["TcpExtTW"] += 1
+        wait.expires_at = 0
+        wait.release(cause)
+
+    def reopen(
+        self, wait: TimeWait, frame: bytes, at: int, text: int, end: int, seq: int, ack: int, flags: int, window: int,
+        urgent: int, now: Micros,
+    ) -> None:  # fmt: skip
+        """RFC 6191, RFC 9293 3.10.7.4 fourth: a new SYN in TIME-WAIT opens a new incarnation, its ISS beyond the old."""
+        half = (len(wait.key) - 4) // 2
+        pair = wait.key[: 2 * half]
+        port = int.from_bytes(wait.key[-2:], "big")
+        listener = self.listeners.get((pair[half:], port)) or self.listeners.get((bytes(half), port))
+        if listener is None or not flags & SYN:
+            wait.mark()
+            return
+        self.end_time_wait(wait, Cause.TWO_MSL_PASSED)
+        seg = Arrival(frame, text, end, at + 20, seq, ack, flags, window, urgent)
+        listener.syn_arrives(seg, wait.key, pair, now, wait.snd_nxt + 65_537)
+
+    # -- transmit, timers --------------------------------------------------------------------------------------------------
+
+    def transmit(self, now: Micros) -> None:
+        """Call observers whose readiness changed, then let everything marked send; until nothing is left to do."""
+        self.now = now
+        upcalls, ready = self.upcalls, self.ready
+        while True:
+            while upcalls:
+                who = upcalls.popleft()
+                flags, who.pending = who.pending, 0
+                if who.observer is not None:
+                    who.observer(flags)
+            if ready:
+                conn = ready.popleft()
+                conn.marked = False
+                conn.transmit(now)
+            elif not upcalls:
+                break
+        if self._replies:
+            replies, self._replies = self._replies, []
+            half = len(replies[0][0]) // 2
+            for pair, head in replies:
+                path = self.ip.path(pair[half:], pair[:half], PROTOCOL, _CHECKSUM_AT)
+                if path is not None:
+                    self.counters.mib["TcpOutSegs"] += 1
+                    path.send(checksummed(head, path), b"", 0, 0, now)
+
+    def deadline(self) -> Micros | None:
+        """The earliest deadline of any connection."""
+        at = self.timers.deadline()
+        waits = self._time_waits
+        while waits and not waits[0][2].expires_at:
+            heappop(waits)
+        if waits and (at is None or waits[0][0] < at):
+            at = waits[0][0]
+        return at
+
+    def expire(self, now: Micros) -> None:
+        """Do what is due."""
+        self.now = now
+        self.timers.expire(now)
+        waits = self._time_waits
+        while waits and waits[0][0] <= now:
+            _, _, wait = heappop(waits)
+            if wait.expires_at > now:  # restarted since it was queued
+                heappush(waits, (wait.expires_at, next(self._order), wait))
+            elif wait.expires_at:
+                self.end_time_wait(wait, Cause.TWO_MSL_PASSED)

@@ -1,0 +1,58 @@
+"""What an ICMP error does to the connection it quotes (RFC 9293 3.9.2.2, RFC 5927, RFC 1191)."""
+
+from __future__ import annotations
+
+from errno import ECONNREFUSED, EHOSTUNREACH, EMSGSIZE, ENETUNREACH, ENOPROTOOPT, EOPNOTSUPP
+from typing import TYPE_CHECKING
+
+from netstack.seq import unwrap
+from netstack.tcp.connection import Connection
+from netstack.tcp.state import SYN_RECEIVED, SYN_SENT, Cause
+from netstack.units import Micros, Octets
+
+if TYPE_CHECKING:
+    from netstack.tcp.demux import Tcp
+
+UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM = 3, 11, 12
+FRAGMENTATION_NEEDED = 4
+
+_ERRNO = {
+    0: ENETUNREACH, 1: EHOSTUNREACH, 2: ENOPROTOOPT, 3: ECONNREFUSED, 4: EMSGSIZE, 5: EOPNOTSUPP, 6: ENETUNREACH,
+    7: EHOSTUNREACH, 8: ENETUNREACH, 9: ENETUNREACH, 10: EHOSTUNREACH, 11: ENETUNREACH, 12: EHOSTUNREACH,
+    13: EHOSTUNREACH, 14: EHOSTUNREACH, 15: EHOSTUNREACH,
+}  # fmt: skip
+"""errno for each code of "destination unreachable", as Linux has it."""
+
+
+def on_error(tcp: Tcp, kind: int, code: int, mtu: Octets, pair: bytes, quoted: bytes, now: Micros) -> None:
+    """`pair`: local and remote address; `quoted`: the first octets of our segment, at least eight."""
+    half = len(pair) // 2
+    key = pair[half:] + pair[:half] + quoted[2:4] + quoted[:2]
+    conn = tcp.connections.get(key)
+    if not isinstance(conn, Connection):
+        tcp.drop("icmp_no_connection", now)
+        return
+    tcb = conn.tcb
+    seq = unwrap(int.from_bytes(quoted[4:8], "big"), tcb.snd_una)
+    if not tcb.snd_una <= seq < max(tcb.snd_nxt, tcb.snd_una + 1):
+        # RFC 5927 4.1: an error that quotes nothing in flight is forged or too late to matter.
+        tcp.counters.mib["TcpExtOutOfWindowIcmps"] += 1
+        tcp.drop("icmp_out_of_window", now)
+        return
+    if kind == UNREACHABLE and code == FRAGMENTATION_NEEDED:
+        _too_big(conn, mtu, now)
+        return
+    errno = _ERRNO.get(code, EHOSTUNREACH) if kind == UNREACHABLE else EHOSTUNREACH
+    if tcb.state is SYN_SENT or tcb.state is SYN_RECEIVED:
+        conn.fail(errno, Cause.UNREACHABLE)
+    else:
+        conn.soft_error = errno  # RFC 5927 5.2, RFC 9293 MUST-56: an established connection is not aborted by ICMP
+
+
+def _too_big(conn: Connection, mtu: Octets, now: Micros) -> None:
+    """RFC 1191 6.4: segments of the new size from here on, and those that were too big again at once."""
+    tcb, path = conn.tcb, conn.path
+    if mtu >= path.mtu:
+        return
+    path.reduce_mtu(mtu, now)
+    conn.on_path_mtu(now)

@@ -1,0 +1,47 @@
+"""Tail loss probe (RFC 8985 7): when the last segments of a flight are lost, ask before the timeout does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netstack.tcp.recovery import CWR, OPEN
+from netstack.units import MILLISECOND, SECOND, Micros, Seq
+
+if TYPE_CHECKING:
+    from netstack.tcp.connection import Connection
+
+_MARGIN: Micros = 2 * MILLISECOND
+
+
+def allowed(conn: Connection) -> bool:
+    """RFC 8985 7.2: SACK in use, something outstanding, not already recovering."""
+    recovery = conn.recovery
+    if not conn.tcb.sack_ok or not recovery.scoreboard.records:
+        return False
+    return recovery.ca_state == OPEN or recovery.ca_state == CWR
+
+
+def timeout(conn: Connection) -> Micros:
+    """RFC 8985 7.2: PTO = 2 SRTT, more when one segment is out and its ACK may be delayed; never beyond the RTO."""
+    rtt = conn.rtt
+    if rtt.srtt8:
+        pto = rtt.srtt8 >> 2
+        pto += rtt.rto_min if conn.recovery.scoreboard.packets_out == 1 else _MARGIN
+    else:
+        pto = SECOND
+    rto = rtt.timeout()
+    return pto if pto < rto else rto
+
+
+def on_ack(conn: Connection, ack: Seq, arrived_twice: bool) -> None:
+    """RFC 8985 7.4: was the probe a repair? `arrived_twice`: a D-SACK or a bare duplicate ACK says the original came."""
+    high = conn.tlp_high_seq
+    if high is None or ack < high:
+        return
+    if not conn.tlp_is_retransmission or arrived_twice:
+        conn.tlp_high_seq = None
+    elif ack > high:
+        # More than the probe is acknowledged, and no duplicate was seen: the probe repaired a loss, so slow down.
+        conn.tlp_high_seq = None
+        conn.recovery.on_probe_repaired_loss()
+        conn.tcp.counters.mib["TcpExtTCPLossProbeRecovery"] += 1

@@ -1,0 +1,164 @@
+"""Opening: our SYN and SYN-ACK, what they negotiate, and the checks of SYN-SENT (RFC 9293 3.5, 3.10.7.3).
+
+Negotiated on SYNs only: MSS (3.7.1), window scale and timestamps (RFC 7323), SACK-permitted (RFC 2018), laid out as
+Linux writes them.
+"""
+
+from __future__ import annotations
+
+from errno import ECONNREFUSED
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from netstack.events import SegmentSent
+from netstack.ip.path import Path
+from netstack.seq import MASK
+from netstack.tcp import output, timers, window
+from netstack.tcp.options import SocketOptions
+from netstack.tcp.scoreboard import Sent
+from netstack.tcp.segment import Arrival, echoed_at
+from netstack.tcp.state import SYN_SENT, Cause
+from netstack.units import Micros, Octets
+from netstack.wire.checksum import ones_sum
+from netstack.wire.tcp import ACK, RST, SYN
+from netstack.wire.tcp_options import Options, build_syn
+
+if TYPE_CHECKING:
+    from netstack.tcp.connection import Connection
+
+_PLAIN = Struct("!IIIHHHH")
+_FIXED_HEADERS: Octets = 40
+"""IPv4 and TCP without options (RFC 9293 3.7.1, RFC 6691)."""
+_TIMESTAMP_LEN: Octets = 12
+
+
+def receive_mss(path: Path, options: SocketOptions) -> Octets:
+    """RMSS: what we tell the peer; our link's MTU less the fixed headers, or TCP_MAXSEG."""
+    mss = path.mtu - _FIXED_HEADERS
+    return min(mss, options.maxseg) if options.maxseg else mss
+
+
+initial_window = window.initial
+
+
+def settle(conn: Connection, options: Options, now: Micros) -> None:
+    """The peer's SYN options met ours: fix what the connection uses."""
+    tcb, config, path = conn.tcb, conn.tcp.config, conn.path
+    smss = min(options.mss or config.base_mss, path.mtu - _FIXED_HEADERS)
+    if conn.options.maxseg:
+        smss = min(smss, conn.options.maxseg)
+    tcb.smss = max(smss, 48)  # a peer that announces less would have us send headers only (Linux's TCP_MIN_SND_MSS)
+    tcb.ts_ok = config.timestamps and options.ts_val is not None
+    if tcb.ts_ok:
+        tcb.ts_recent = options.ts_val or 0
+        tcb.ts_recent_at = now
+    tcb.eff_snd_mss = tcb.smss - (_TIMESTAMP_LEN if tcb.ts_ok else 0)
+    tcb.sack_ok = config.sack and options.sack_permitted
+    if config.window_scaling and options.wscale is not None:
+        tcb.snd_wscale = options.wscale
+        tcb.rcv_wscale = window.scale_for(config, conn.options.rcvbuf)
+    else:
+        tcb.snd_wscale = tcb.rcv_wscale = 0
+    conn.send_mss = tcb.eff_snd_mss
+
+
+def offer(conn: Connection, now: Micros) -> bytes:
+    """The options of our SYN or SYN-ACK: all we can do, or what remains after the peer's SYN."""
+    tcb, config = conn.tcb, conn.tcp.config
+    if tcb.state is SYN_SENT:
+        stamps, sack = config.timestamps, config.sack
+        shift = window.scale_for(config, conn.options.rcvbuf) if config.window_scaling else None
+    else:
+        stamps, sack = tcb.ts_ok, tcb.sack_ok
+        shift = tcb.rcv_wscale if tcb.rcv_wscale or tcb.snd_wscale or conn.wscale_seen else None
+    times = ((now // 1000 + tcb.ts_offset) & MASK, tcb.ts_recent) if stamps else None
+    return build_syn(tcb.rmss, shift, sack, times)
+
+
+def transmit(conn: Connection, now: Micros) -> None:
+    """SYN-SENT and SYN-RECEIVED: the SYN when it is due; else an ACK that a challenge or a peer's SYN asked for."""
+    if conn.syn_due:
+        conn.syn_due = False
+        _send_syn(conn, now)
+    elif conn.acking.due and conn.tcb.state is not SYN_SENT:
+        output.send_ack(conn, now)
+
+
+def _send_syn(conn: Connection, now: Micros) -> None:
+    tcb, board = conn.tcb, conn.recovery.scoreboard
+    flags = SYN if tcb.state is SYN_SENT else SYN | ACK
+    options = offer(conn, now)
+    tcb.rcv_wnd = min(conn.window.ssthresh, window.MAX_UNSCALED)  # never scaled on a SYN (RFC 7323 2.2)
+    tcb.rcv_wup = tcb.rcv_nxt
+    ack = tcb.rcv_nxt & MASK if flags & ACK else 0
+    offset_flags = (20 + len(options)) << 10 | flags
+    head = _PLAIN.pack(conn.ports, tcb.iss & MASK, ack, offset_flags, tcb.rcv_wnd, 0, 0) + options
+    total = conn.path.pseudo + len(head)
+    checksum = total % 0xFFFF if conn.path.offload else -(total + ones_sum(head)) % 0xFFFF
+    head = head[:16] + checksum.to_bytes(2, "big") + head[18:]
+    tcp = conn.tcp
+    tcp.counters.mib["TcpOutSegs"] += 1
+    if tcp.events is not None:
+        tcp.events(SegmentSent(now, conn.key, tcb.iss, tcb.rcv_nxt, flags, tcb.rcv_wnd, 0, "syn"))
+    if not board.records:
+        board.records.append(Sent(tcb.iss, tcb.iss + 1, 1, now))
+        board.packets_out += 1
+        tcb.snd_nxt = tcb.iss + 1
+        conn.start_timer(timers.RETRANSMIT, now + conn.rtt.timeout())
+    else:
+        board.records[0].sent_at = now
+        tcp.counters.mib["TcpRetransSegs"] += 1
+        tcp.counters.mib["TcpExtTCPSynRetrans"] += 1
+    conn.acking.on_sent(1)
+    conn.path.send(head, b"", 0, conn.options.tos, now, conn.options.ttl or 64)
+
+
+def syn_sent_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
+    """3.10.7.3: first the ACK bit, second RST, third nothing, fourth SYN, fifth everything else is dropped."""
+    tcb = conn.tcb
+    if seg.flags & ACK and not tcb.iss < seg.ack <= tcb.snd_nxt:
+        if not seg.flags & RST:
+            conn.tcp.reset_for(conn, seg.ack, now)
+        conn.drop("ack_unacceptable", now)
+        return
+    if seg.flags & RST:
+        if seg.flags & ACK:
+            conn.fail(ECONNREFUSED, Cause.PEER_RESET)
+        else:
+            conn.drop("rst_without_ack", now)
+        return
+    if not seg.flags & SYN:
+        conn.drop("no_syn", now)
+        return
+    hear_syn(conn, seg, now)
+    if not seg.flags & ACK:
+        conn.move(Cause.PEER_SYN)  # simultaneous open (3.5, Figure 8): <SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>
+        conn.syn_due = True
+        conn.recovery.scoreboard.records[0].times = 0
+        conn.mark()
+        return
+    ecr = seg.options.ts_ecr
+    ts_ecr = echoed_at(ecr, tcb.ts_offset, now) if ecr is not None and tcb.ts_ok else None
+    tcb.snd_wnd = tcb.max_snd_wnd = seg.wnd
+    tcb.snd_wl1 = seg.seq
+    recovery = conn.recovery
+    retransmitted = recovery.timeouts
+    recovery.on_ack(seg.ack, (), False, ts_ecr, now)
+    recovery.timeouts = retransmitted
+    conn.timer_at = 0
+    conn.move(Cause.PEER_SYN_ACK)
+    conn.on_open(now)
+    conn.acking.enter_quick(16, tcb.rcv_wnd)
+    conn.acking.due = conn.acking.scheduled = True
+    conn.mark()
+
+
+def hear_syn(conn: Connection, seg: Arrival, now: Micros) -> None:
+    """The peer's SYN: IRS, RCV.NXT, its options and its window (never scaled on a SYN)."""
+    tcb = conn.tcb
+    tcb.irs = seg.seq
+    tcb.rcv_nxt = tcb.rcv_wup = tcb.rcv_up = seg.seq + 1
+    tcb.snd_wnd = tcb.max_snd_wnd = seg.wnd
+    tcb.snd_wl1 = seg.seq
+    conn.wscale_seen = seg.options.wscale is not None and conn.tcp.config.window_scaling
+    settle(conn, seg.options, now)

@@ -1,0 +1,62 @@
+"""What a user may set on a connection or listener (RFC 9293 3.9.1.3 and Linux's socket options), as plain attributes."""
+
+from netstack.units import Micros, Octets
+
+
+class SocketOptions:
+    """Options of one socket; a listener's are copied to the connections it accepts. Zero means "the stack's default"."""
+
+    __slots__ = (
+        "congestion",
+        "cork",
+        "defer_accept",
+        "keepalive",
+        "keepcnt",
+        "keepidle",
+        "keepintvl",
+        "linger",
+        "maxseg",
+        "nodelay",
+        "notsent_lowat",
+        "quickack",
+        "rcvbuf",
+        "reuseaddr",
+        "sndbuf",
+        "syncnt",
+        "tos",
+        "ttl",
+        "user_timeout",
+    )
+
+    def __init__(self) -> None:
+        self.nodelay = False
+        """TCP_NODELAY: no Nagle (RFC 896)."""
+        self.cork = False
+        """TCP_CORK: full segments only, for at most 200 ms."""
+        self.quickack = False
+        self.keepalive = False
+        self.keepidle: Micros = 0
+        self.keepintvl: Micros = 0
+        self.keepcnt = 0
+        self.user_timeout: Micros = 0
+        """TCP_USER_TIMEOUT (RFC 9293 3.8.3, RFC 5482): give up when data stays unacknowledged this long."""
+        self.linger: Micros | None = None
+        """SO_LINGER: None off; 0 makes close() an abort; else how long close waits (the caller's business)."""
+        self.rcvbuf: Octets = 0
+        """SO_RCVBUF was set to this: no auto-tuning."""
+        self.sndbuf: Octets = 0
+        self.notsent_lowat: Octets = 0
+        self.maxseg: Octets = 0
+        self.syncnt = 0
+        self.defer_accept: Micros = 0
+        self.congestion = ""
+        self.reuseaddr = False
+        self.tos = 0
+        self.ttl = 0
+
+    def copy(self) -> "SocketOptions":
+        """A second set with the same values."""
+        other = SocketOptions.__new__(SocketOptions)
+        for name in self.__slots__:
+            setattr(other, name, getattr(self, name))
+        return other

@@ -1,0 +1,360 @@
+"""What goes out now, given the variables: retransmissions, new data, FIN, probes, and an ACK if nothing carried it.
+
+Arrivals and user calls only change variables; `transmit` looks at them and sends. What may be sent follows RFC 9293
+3.8.6.2.1 (no silly windows) and 3.7.4 (Nagle, with Linux's refinement: only an outstanding *small* segment holds back
+another small one), the peer's window and cwnd.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from netstack.events import SegmentSent
+from netstack.seq import MASK
+from netstack.tcp.congestion import CongestionControl
+from netstack.tcp.recovery import CWR, OPEN
+from netstack.tcp.scoreboard import Sent
+from netstack.units import Micros, Octets, Seq
+from netstack.wire.checksum import ones_sum
+from netstack.wire.tcp import ACK, FIN, PSH
+from netstack.wire.tcp_options import ALIGNED_TIMESTAMP, build_segment
+
+if TYPE_CHECKING:
+    from netstack.tcp.connection import Connection
+
+_PLAIN = Struct("!IIIHHHH")
+"""Both ports as one word, seq, ack, offset and flags, window, checksum, urgent pointer."""
+_STAMPED = Struct("!IIIHHHHIII")
+"""`_PLAIN` and `<nop,nop,TS>`."""
+MAX_SUPER_SEGMENT: Octets = 65_535 - 20 - 60
+"""Payload of one super-segment at most: IPv4's total length, less the headers at their largest."""
+
+
+def unsent(conn: Connection) -> bool:
+    """Whether data or a FIN waits that has never been sent."""
+    return conn.send_buffer.end > conn.tcb.snd_nxt or (conn.fin_queued and not conn.fin_sent)
+
+
+def transmit(conn: Connection, now: Micros) -> None:
+    """Send everything that may and should leave now; owe an ACK only if one is due and nothing carried it."""
+    if conn.recovery.scoreboard.lost_out:
+        _send_lost(conn, now)
+    if conn.send_buffer.end > conn.tcb.snd_nxt or (conn.fin_queued and not conn.fin_sent):
+        _send_new(conn, now)
+    acking = conn.acking
+    if acking.scheduled:
+        if not acking.due:
+            tcb, receive = conn.tcb, conn.receive_buffer
+            held = receive.ready + receive.held
+            may_widen = not receive.ready or conn.window.select(tcb, held, acking.rcv_mss) >= tcb.rcv_wnd
+            unacked = tcb.rcv_nxt - tcb.rcv_wup
+            acking.decide(unacked, receive.gaps, may_widen, conn.rtt.srtt, conn.tcp.config, now)
+        if acking.due:
+            send_ack(conn, now)
+        elif acking.at:
+            conn.arm(acking.at)
+
+
+def segment(
+    conn: Connection, seq: Seq, payload: bytes | memoryview, flags: int, mss: Octets, now: Micros, why: str
+) -> None:
+    """Build and hand to IP one segment, or one super-segment that the device cuts at `mss`.
+
+    The one place where a header is built for a synchronized connection; every segment carries the current ACK and
+    window. For a device that does not segment, the caller has cut already.
+    """
+    tcb, path, acking, receive = conn.tcb, conn.path, conn.acking, conn.receive_buffer
+    rcv_nxt = tcb.rcv_nxt
+    tcb.rcv_wnd = conn.window.select(tcb, receive.ready + receive.held, acking.rcv_mss)
+    tcb.rcv_wup = rcv_nxt
+    window = tcb.rcv_wnd >> tcb.rcv_wscale
+    if window > 0xFFFF:
+        window = 0xFFFF
+        tcb.rcv_wnd = 0xFFFF << tcb.rcv_wscale
+    if acking.scheduled or acking.quick:
+        acking.on_sent(1)
+    length = len(payload)
+    if tcb.sack_ok and (receive.held or conn.duplicate is not None):
+        head = _head_with_sack(conn, seq, flags, window, now)
+        total = path.pseudo + len(head) + length
+        if path.offload:
+            checksum = total % 0xFFFF
+        else:
+            checksum = -(total + ones_sum(head) + ones_sum(payload)) % 0xFFFF
+        head = head[:16] + checksum.to_bytes(2, "big") + head[18:]
+    elif tcb.ts_ok:
+        ts_val = (now // 1000 + tcb.ts_offset) & MASK
+        offset_flags = 0x8000 | flags
+        total = path.pseudo + 32 + length
+        if path.offload:
+            checksum = total % 0xFFFF
+        else:
+            total += conn.ports + (seq & MASK) + (rcv_nxt & MASK) + offset_flags + window
+            checksum = -(total + ALIGNED_TIMESTAMP + ts_val + tcb.ts_recent + ones_sum(payload)) % 0xFFFF
+        head = _STAMPED.pack(
+            conn.ports, seq & MASK, rcv_nxt & MASK, offset_flags, window, checksum, 0, ALIGNED_TIMESTAMP, ts_val, tcb.ts_recent
+        )
+    else:
+        offset_flags = 0x5000 | flags
+        total = path.pseudo + 20 + length
+        if path.offload:
+            checksum = total % 0xFFFF
+        else:
+            total += conn.ports + (seq & MASK) + (rcv_nxt & MASK) + offset_flags + window
+            checksum = -(total + ones_sum(payload)) % 0xFFFF
+        head = _PLAIN.pack(conn.ports, seq & MASK, rcv_nxt & MASK, offset_flags, window, checksum, 0)
+    tcp = conn.tcp
+    tcp.counters.mib["TcpOutSegs"] += 1 if length <= mss else -(-length // mss)
+    if tcp.events is not None:
+        tcp.events(SegmentSent(now, conn.key, seq, rcv_nxt, flags, tcb.rcv_wnd, length, why))
+    path.send(head, payload, mss, conn.options.tos, now, conn.options.ttl or 64)
+
+
+def _head_with_sack(conn: Connection, seq: Seq, flags: int, window: int, now: Micros) -> bytes:
+    """A header that reports what lies beyond a gap (RFC 2018 4), or arrived twice (RFC 2883 4, first block)."""
+    tcb = conn.tcb
+    stamps = ((now // 1000 + tcb.ts_offset) & MASK, tcb.ts_recent) if tcb.ts_ok else None
+    options = build_segment(stamps, conn.sack_blocks())
+    conn.duplicate = None
+    offset_flags = (20 + len(options)) << 10 | flags
+    return _PLAIN.pack(conn.ports, seq & MASK, tcb.rcv_nxt & MASK, offset_flags, window, 0, 0) + options
+
+
+def _sack_room(conn: Connection) -> Octets:
+    """Octets that SACK blocks will take from a data segment."""
+    if not conn.tcb.sack_ok or not (conn.receive_buffer.held or conn.duplicate is not None):
+        return 0
+    blocks = min(len(conn.receive_buffer.recent) + (conn.duplicate is not None), 3 if conn.tcb.ts_ok else 4)
+    return 4 + 8 * blocks if blocks else 0
+
+
+def send_ack(conn: Connection, now: Micros) -> None:
+    """A pure ACK: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>."""
+    segment(conn, conn.tcb.snd_nxt, b"", ACK, 1, now, "ack")
+
+
+def _send_range(conn: Connection, seq: Seq, length: Octets, flags: int, mss: Octets, now: Micros, why: str) -> None:
+    """Octets [seq, seq + length), PSH and FIN on the last segment: in one piece if the device segments, else cut here."""
+    mss -= _sack_room(conn)
+    if length <= mss or (conn.path.offload and length <= MAX_SUPER_SEGMENT):
+        payload = conn.send_buffer.read(seq, length) if length else b""
+        segment(conn, seq, payload, flags, mss, now, why)
+        return
+    step = MAX_SUPER_SEGMENT // mss * mss if conn.path.offload else mss
+    end = seq + length
+    while seq < end:
+        take = min(step, end - seq)
+        last = seq + take == end
+        segment(conn, seq, conn.send_buffer.read(seq, take), flags if last else flags & ~(FIN | PSH), mss, now, why)
+        seq += take
+
+
+# -- new data and FIN ------------------------------------------------------------------------------------------------
+
+
+def _send_new(conn: Connection, now: Micros) -> None:
+    """Data never sent before, as far as cwnd, the peer's window and Nagle allow; the FIN with or after the last of it."""
+    tcb, buffer, recovery = conn.tcb, conn.send_buffer, conn.recovery
+    board, cc = recovery.scoreboard, recovery.cc
+    mss = conn.send_mss
+    if not board.records:
+        _restart_after_idle(conn, now)
+    edge = tcb.snd_una + tcb.snd_wnd
+    limited = False
+    sent_any = False
+    while True:
+        snd_nxt = tcb.snd_nxt
+        queued = buffer.end - snd_nxt
+        if queued <= 0 and not (conn.fin_queued and not conn.fin_sent):
+            break
+        quota = cc.cwnd - (board.packets_out - board.sacked_out - board.lost_out + board.retrans_out)
+        if quota <= 0:
+            limited = True
+            break
+        length = _amount(conn, queued, edge - snd_nxt, quota, mss)
+        if length < 0:
+            break
+        flags = ACK
+        end = snd_nxt + length
+        if end == buffer.end:
+            if length:
+                flags |= PSH
+            if conn.fin_queued and (end < edge or not length):
+                flags |= FIN
+                end += 1
+                conn.fin_sent = True
+        record = Sent(snd_nxt, end, -(-length // mss) or 1, now)
+        board.records.append(record)
+        board.packets_out += record.segments
+        tcb.snd_nxt = end
+        if length % mss:
+            conn.small_sent = end
+        _send_range(conn, snd_nxt, length, flags, mss, now, "data" if length else "fin")
+        sent_any = True
+        if flags & FIN:
+            break
+    if sent_any:
+        conn.last_sent_at = now
+        if conn.acking.ato:
+            conn.acking.on_data_sent(now)
+        conn.arm_after_send(now)
+    elif not board.records and not conn.timer_at:
+        conn.start_window_probes(now)
+    if sent_any or limited:
+        recovery.note_usage(limited)
+
+
+def _amount(conn: Connection, queued: Octets, room: Octets, quota: int, mss: Octets) -> Octets:
+    """How many of `queued` octets to send in one go; -1: nothing now. 0: the bare FIN."""
+    if queued <= 0:
+        return 0 if room > 0 else -1
+    if room < queued and room < mss:
+        return -1  # 3.8.6.2.1: wait for the window to open further, or for the probe timer to override
+    most = min(quota * mss, MAX_SUPER_SEGMENT // mss * mss)
+    length = min(queued, room, most)
+    partial = length % mss
+    if not partial:
+        return length
+    if length < queued and length == most:
+        return length - partial  # unreachable while `most` is a multiple of mss; kept true for any mss
+    if _hold_small(conn):
+        return length - partial or -1
+    return length
+
+
+def _hold_small(conn: Connection) -> bool:
+    """Nagle (RFC 896, RFC 9293 3.7.4), Minshall's way: a segment less than full waits while such a one is outstanding."""
+    options = conn.options
+    if conn.fin_queued:
+        return False
+    if options.cork or conn.more:
+        return True
+    if options.nodelay or not conn.recovery.scoreboard.records:
+        return False
+    return conn.tcb.snd_una < conn.small_sent <= conn.tcb.snd_nxt
+
+
+def _restart_after_idle(conn: Connection, now: Micros) -> None:
+    """RFC 5681 4.1: after an RTO without sending, what cwnd knew of the path is stale; halve it per RTO of idleness."""
+    idle = now - conn.last_sent_at
+    rto = conn.rtt.rto
+    if conn.last_sent_at < 0 or idle <= rto:
+        return
+    cc: CongestionControl = conn.recovery.cc
+    cc.on_idle(idle, now)
+    config = conn.tcp.config
+    if not config.slow_start_after_idle:
+        return
+    floor = min(config.initial_cwnd, cc.cwnd)
+    if conn.recovery.ca_state == OPEN:
+        cc.ssthresh = max(cc.ssthresh, (cc.cwnd >> 1) + (cc.cwnd >> 2))
+    while idle > rto and cc.cwnd > floor:
+        idle -= rto
+        cc.cwnd >>= 1
+    cc.cwnd = max(cc.cwnd, floor)
+
+
+# -- retransmissions and probes --------------------------------------------------------------------------------------
+
+
+def _send_lost(conn: Connection, now: Micros) -> None:
+    """What the scoreboard says is lost and not on its way again, lowest first (RFC 6675 NextSeg rule 1), within cwnd."""
+    recovery, tcb = conn.recovery, conn.tcb
+    board, mss = recovery.scoreboard, conn.send_mss
+    edge = tcb.snd_una + tcb.snd_wnd
+    sent_any = False
+    i = 0
+    while i < len(board.records):
+        record = board.records[i]
+        i += 1
+        if not record.lost or record.retransmitted:
+            continue
+        quota = recovery.cc.cwnd - board.in_flight()
+        if quota <= 0 or (record.seq >= edge and record.seq != tcb.snd_una):
+            break
+        if record.segments > quota:
+            board.split(i - 1, record.seq + quota * mss, mss)
+        retransmit(conn, record, now, "retransmit")
+        sent_any = True
+    if sent_any and not conn.timer_at:
+        conn.arm_after_send(now)
+
+
+def retransmit(conn: Connection, record: Sent, now: Micros, why: str) -> None:
+    """Send one record again."""
+    buffer, mib = conn.send_buffer, conn.tcp.counters.mib
+    flags = ACK
+    length = min(record.end, buffer.end) - record.seq
+    if record.end > buffer.end:
+        flags |= FIN
+    if record.end >= buffer.end and length:
+        flags |= PSH
+    conn.recovery.scoreboard.mark_retransmitted(record, now)
+    conn.recovery.note_retransmission(record.segments, now)
+    mib["TcpRetransSegs"] += record.segments
+    if conn.recovery.ca_state > CWR:
+        mib["TcpExtTCPFastRetrans" if conn.recovery.timeouts == 0 else "TcpExtTCPSlowStartRetrans"] += 1
+    _send_range(conn, record.seq, length, flags, conn.send_mss, now, why)
+
+
+def send_loss_probe(conn: Connection, now: Micros) -> None:
+    """RFC 8985 7.3: the next new segment if the window allows, else the last one sent, once more."""
+    tcb, recovery, mss = conn.tcb, conn.recovery, conn.send_mss
+    board = recovery.scoreboard
+    if conn.tlp_high_seq is not None:
+        return
+    queued = conn.send_buffer.end - tcb.snd_nxt
+    room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
+    if 0 < min(queued, mss) <= room:
+        length = min(queued, mss)
+        end = tcb.snd_nxt + length
+        flags = ACK | PSH if end == conn.send_buffer.end else ACK
+        record = Sent(tcb.snd_nxt, end, 1, now)
+        board.records.append(record)
+        board.packets_out += 1
+        tcb.snd_nxt = end
+        conn.tlp_is_retransmission = False
+        _send_range(conn, record.seq, length, flags, mss, now, "loss-probe")
+    else:
+        last = board.records[-1]
+        if last.segments > 1:
+            board.split(len(board.records) - 1, last.seq + (last.segments - 1) * mss, mss)
+            last = board.records[-1]
+        conn.tlp_is_retransmission = True
+        retransmit(conn, last, now, "loss-probe")
+    conn.tcp.counters.mib["TcpExtTCPLossProbes"] += 1
+    conn.tlp_high_seq = tcb.snd_nxt
+
+
+def send_window_probe(conn: Connection, now: Micros) -> None:
+    """RFC 9293 3.8.6.1: whatever fits the window, be it a silly amount; if nothing fits, a segment that asks for an ACK."""
+    tcb, buffer, board = conn.tcb, conn.send_buffer, conn.recovery.scoreboard
+    room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
+    if room <= 0:
+        send_probe(conn, now)
+        conn.tcp.counters.mib["TcpExtTCPWinProbe"] += 1
+        return
+    length = min(buffer.end - tcb.snd_nxt, room, conn.send_mss)
+    flags = ACK | PSH if length else ACK
+    end = tcb.snd_nxt + length
+    if conn.fin_queued and end == buffer.end and room > length:
+        flags |= FIN
+        end += 1
+        conn.fin_sent = True
+    record = Sent(tcb.snd_nxt, end, 1, now)
+    board.records.append(record)
+    board.packets_out += 1
+    tcb.snd_nxt = end
+    _send_range(conn, record.seq, length, flags, conn.send_mss, now, "window-probe")
+    conn.last_sent_at = now
+    conn.arm_after_send(now)
+
+
+def send_probe(conn: Connection, now: Micros) -> None:
+    """An empty segment one below SND.UNA, which the peer must answer with an ACK (3.8.4).
+
+    Deviation: window probes too are such segments, as Linux sends them, and not one octet of data (3.8.6.1): what the
+    peer must refuse need not be sent.
+    """
+    segment(conn, conn.tcb.snd_una - 1, b"", ACK, 1, now, "probe")

@@ -1,0 +1,84 @@
+"""The round-trip estimator and the retransmission timeout (RFC 6298).
+
+Pure arithmetic in integer microseconds; the caller applies Karn's rule (section 3) and keeps the timer.
+"""
+
+from netstack.units import Micros, Seq
+
+
+class RttEstimator:
+    """SRTT, RTTVAR and RTO of one connection, with Linux's refinements of RFC 6298 2.
+
+    Deviation: the floor (`rto_min`) applies to the variance term, RTO = SRTT + max(4 * RTTVAR, rto_min), as Linux has
+    it, and RTTVAR falls only once a round trip: fewer spurious timeouts when an application pauses and resumes.
+    """
+
+    __slots__ = ("_mdev", "_mdev_max", "_round_end", "backoff", "min_rtt", "rto", "rto_max", "rto_min", "rttvar4", "srtt8")
+
+    def __init__(self, initial: Micros, rto_min: Micros, rto_max: Micros) -> None:
+        self.rto: Micros = initial
+        """RTO before any back-off."""
+        self.backoff = 0
+        """How often the timer fired since the last sample (RFC 6298 5.5; a sample ends it, 5.7)."""
+        self.rto_min: Micros = rto_min
+        self.rto_max: Micros = rto_max
+        self.srtt8 = 0
+        """SRTT * 8, so that the gain of 1/8 is a shift; 0 before the first sample."""
+        self.rttvar4: Micros = initial
+        """RTTVAR * 4, floored at rto_min."""
+        self._mdev = 0
+        self._mdev_max = 0
+        self._round_end: Seq = 0
+        self.min_rtt: Micros = 0
+        """The smallest sample seen; 0 before the first."""
+
+    @property
+    def srtt(self) -> Micros:
+        """SRTT in microseconds; 0 before the first sample."""
+        return self.srtt8 >> 3
+
+    @property
+    def rttvar(self) -> Micros:
+        """The mean deviation (RTTVAR) in microseconds."""
+        return self._mdev >> 2
+
+    def sample(self, rtt: Micros, snd_una: Seq, snd_nxt: Seq) -> None:
+        """Fold in one measurement (RFC 6298 2.2-2.3). `snd_una` and `snd_nxt` tell when a round trip has passed."""
+        if rtt <= 0:
+            rtt = 1
+        self.backoff = 0
+        if not self.min_rtt or rtt < self.min_rtt:
+            self.min_rtt = rtt
+        if self.srtt8:
+            error = rtt - (self.srtt8 >> 3)
+            self.srtt8 += error
+            if error < 0:
+                error = -error - (self._mdev >> 2)
+                if error > 0:  # a falling RTT must not raise the variance at full gain (Linux, after Eifel)
+                    error >>= 3
+            else:
+                error -= self._mdev >> 2
+            self._mdev += error
+            if self._mdev > self._mdev_max:
+                self._mdev_max = self._mdev
+                if self._mdev > self.rttvar4:
+                    self.rttvar4 = self._mdev
+            if snd_una > self._round_end:
+                if self._mdev_max < self.rttvar4:
+                    self.rttvar4 -= (self.rttvar4 - self._mdev_max) >> 2
+                self._round_end = snd_nxt
+                self._mdev_max = self.rto_min
+        else:
+            self.srtt8 = rtt << 3
+            self._mdev = rtt << 1
+            self.rttvar4 = max(self._mdev, self.rto_min)
+            self._mdev_max = self.rttvar4
+            self._round_end = snd_nxt
+        rto = (self.srtt8 >> 3) + self.rttvar4
+        self.rto = rto if rto < self.rto_max else self.rto_max
+
+    def timeout(self) -> Micros:
+        """The RTO to arm now: doubled once per back-off, at most rto_max (RFC 6298 5.5)."""
+        if not self.backoff:
+            return self.rto
+        return min(self.rto << min(self.backoff, 32), self.rto_max)

@@ -1,0 +1,245 @@
+"""Deadlines: the queue that finds the earliest one of all connections, and what each of a connection's means.
+
+A connection stores deadlines as ints and re-arms by storing another. The queue holds at most a few stale entries per
+connection: an entry that comes due too early is put back at the connection's real deadline.
+"""
+
+from __future__ import annotations
+
+from errno import ETIMEDOUT
+from heapq import heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING
+
+from netstack.events import TimerFired
+from netstack.tcp import output
+from netstack.tcp.state import (
+    CLOSED,
+    FIN_WAIT_2,
+    SYN_RECEIVED,
+    SYN_SENT,
+    Cause,
+)
+from netstack.units import MILLISECOND, Micros
+
+if TYPE_CHECKING:
+    from netstack.tcp.connection import Connection
+
+NEVER: Micros = 1 << 62
+RETRANSMIT, REORDER, LOSS_PROBE, WINDOW_PROBE = "retransmit", "reorder", "loss-probe", "window-probe"
+"""What `Connection.timer_at` is armed for: never two at once."""
+
+
+class TimerQueue:
+    """A heap of (deadline, connection), lazily kept."""
+
+    __slots__ = ("_heap", "_order")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[Micros, int, Connection]] = []
+        self._order = count()
+
+    def arm(self, conn: Connection, at: Micros) -> None:
+        """Wake `conn` at `at`; the caller has seen that this is earlier than `conn.wake_at`."""
+        conn.wake_at = at
+        heappush(self._heap, (at, next(self._order), conn))
+
+    def deadline(self) -> Micros | None:
+        """The earliest entry; it may be stale, which costs one early and harmless `expire`."""
+        heap = self._heap
+        while heap:
+            at, _, conn = heap[0]
+            if at == conn.wake_at and conn.tcb.state is not CLOSED:
+                real = conn.deadline()
+                if real == at:
+                    return at
+                heappop(heap)
+                conn.wake_at = NEVER
+                if real < NEVER:
+                    self.arm(conn, real)
+            else:
+                heappop(heap)
+        return None
+
+    def expire(self, now: Micros) -> None:
+        """Let every connection whose deadline is reached act on it."""
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            at, _, conn = heappop(heap)
+            if at != conn.wake_at:
+                continue
+            conn.wake_at = NEVER
+            if conn.tcb.state is CLOSED:
+                continue
+            expire(conn, now)
+            if conn.tcb.state is not CLOSED:
+                real = conn.deadline()
+                if real < conn.wake_at:
+                    self.arm(conn, real)
+
+
+def expire(conn: Connection, now: Micros) -> None:
+    """Act on every deadline of `conn` that is reached."""
+    acking = conn.acking
+    if acking.at and now >= acking.at:
+        acking.on_timer(conn.rtt.rto, conn.tcp.config)
+        if acking.due:
+            conn.tcp.counters.mib["TcpExtDelayedACKs"] += 1
+            conn.mark()
+    if conn.timer_at and now >= conn.timer_at:
+        kind = conn.timer
+        conn.timer_at = 0
+        events = conn.tcp.events
+        if events is not None:
+            events(TimerFired(now, conn.key, kind))
+        _FIRED[kind](conn, now)
+    if conn.keepalive_at and now >= conn.keepalive_at and conn.tcb.state is not CLOSED:
+        _keepalive(conn, now)
+    if conn.close_at and now >= conn.close_at and conn.tcb.state is FIN_WAIT_2:
+        conn.close_at = 0
+        conn.move(Cause.FIN_WAIT_TIMED_OUT)
+        conn.finish()
+
+
+def _retransmission_timeout(conn: Connection, now: Micros) -> None:
+    """RFC 6298 5.4-5.6: back off, mark what is outstanding lost, let `output` send the first of it."""
+    recovery, tcb, config = conn.recovery, conn.tcb, conn.tcp.config
+    if not recovery.scoreboard.records:
+        return
+    state = tcb.state
+    if _given_up(conn, now):
+        conn.tcp.counters.mib["TcpExtTCPAbortOnTimeout"] += 1
+        conn.fail(conn.soft_error or ETIMEDOUT, Cause.TIMED_OUT)
+        return
+    mib = conn.tcp.counters.mib
+    mib["TcpExtTCPTimeouts"] += 1
+    if state is SYN_SENT or state is SYN_RECEIVED:
+        recovery.timeouts += 1
+        conn.syn_due = True
+        recovery.scoreboard.records[0].times += 1
+        if recovery.retrans_stamp < 0:
+            recovery.retrans_stamp = now
+    else:
+        recovery.on_timeout(now)
+        conn.plain = False
+    conn.rtt.backoff += 1
+    conn.start_timer(RETRANSMIT, now + conn.rtt.timeout())
+    conn.mark()
+
+
+def _given_up(conn: Connection, now: Micros) -> bool:
+    """RFC 9293 3.8.3: R2 reached, in retransmissions for a SYN, in time for data (as Linux models it)."""
+    config, recovery = conn.tcp.config, conn.recovery
+    state = conn.tcb.state
+    if state is SYN_SENT:
+        if conn.options.user_timeout:
+            return _timed_out(conn, conn.options.user_timeout, now)
+        return recovery.timeouts >= (conn.options.syncnt or config.syn_retries)
+    if state is SYN_RECEIVED:
+        return recovery.timeouts >= config.synack_retries
+    retries = config.retries2
+    if conn.user_gone:
+        retries = config.orphan_retries if conn.rtt.timeout() < config.rto_max else 0
+        if not retries:
+            return True
+    if not recovery.timeouts:
+        return False
+    limit = conn.options.user_timeout or _backoff_time(retries, config.rto_min, config.rto_max)
+    return _timed_out(conn, limit, now)
+
+
+def _timed_out(conn: Connection, limit: Micros, now: Micros) -> bool:
+    since = conn.recovery.retrans_stamp
+    return since >= 0 and now - since >= limit
+
+
+def _backoff_time(retries: int, base: Micros, most: Micros) -> Micros:
+    """How long `retries` doublings from `base`, each at most `most`, take."""
+    total, step = 0, base
+    for _ in range(retries + 1):
+        total += step
+        step = min(step * 2, most)
+    return total
+
+
+def _reorder(conn: Connection, now: Micros) -> None:
+    if conn.recovery.on_reorder_timer(now):
+        conn.plain = False
+        conn.mark()
+    conn.arm_after_ack(now)
+
+
+def _loss_probe(conn: Connection, now: Micros) -> None:
+    """RFC 8985 7.3: one probe, new data if there is any, to draw out the ACK that tells of a tail loss."""
+    if not conn.recovery.scoreboard.records:
+        return
+    output.send_loss_probe(conn, now)
+    conn.start_timer(RETRANSMIT, now + conn.rtt.timeout())
+
+
+def _window_probe(conn: Connection, now: Micros) -> None:
+    """RFC 9293 3.8.6.1: the peer's window is closed (or a small segment is held back): ask, with back-off, for ever
+    as long as the peer answers."""
+    config = conn.tcp.config
+    if conn.recovery.scoreboard.records or not output.unsent(conn):
+        conn.probes_out = conn.probe_backoff = 0
+        return
+    if conn.probes_since < 0:
+        conn.probes_since = now
+    limit = conn.options.user_timeout
+    most = config.retries2
+    if conn.user_gone:
+        most = config.orphan_retries
+    if conn.probes_out >= most or (limit and now - conn.probes_since >= limit):
+        conn.fail(conn.soft_error or ETIMEDOUT, Cause.TIMED_OUT)
+        return
+    output.send_window_probe(conn, now)
+    if conn.recovery.scoreboard.records:
+        conn.probes_out = conn.probe_backoff = 0
+        return
+    conn.probes_out += 1
+    if conn.probe_backoff < config.retries2:
+        conn.probe_backoff += 1
+    conn.start_timer(WINDOW_PROBE, now + probe_interval(conn))
+
+
+def probe_interval(conn: Connection) -> Micros:
+    """The next probe's delay: as the RTO, doubled each time (3.8.6.1 SHLD-30)."""
+    base = max(conn.rtt.rto, 200 * MILLISECOND)
+    return min(base << min(conn.probe_backoff, 32), conn.tcp.config.rto_max)
+
+
+def _keepalive(conn: Connection, now: Micros) -> None:
+    """RFC 9293 3.8.4: after an idle time, probe; after so many unanswered, the peer is gone."""
+    config, options = conn.tcp.config, conn.options
+    conn.keepalive_at = 0
+    if not options.keepalive or conn.tcb.state in (SYN_SENT, SYN_RECEIVED):
+        return
+    idle_limit = options.keepidle or config.keepalive_time
+    idle = now - max(conn.last_received_at, conn.acking.last_data_at)
+    if conn.recovery.scoreboard.records or output.unsent(conn):
+        conn.keepalive_at = now + idle_limit  # retransmission or window probes speak for the connection
+        return
+    if idle < idle_limit:
+        conn.keepalive_at = now + idle_limit - idle
+        return
+    if options.user_timeout:
+        dead = idle >= options.user_timeout and conn.keepalives_out > 0
+    else:
+        dead = conn.keepalives_out >= (options.keepcnt or config.keepalive_probes)
+    if dead:
+        conn.reset_now(now)
+        conn.fail(conn.soft_error or ETIMEDOUT, Cause.TIMED_OUT)
+        return
+    output.send_probe(conn, now)
+    conn.tcp.counters.mib["TcpExtTCPKeepAlive"] += 1
+    conn.keepalives_out += 1
+    conn.keepalive_at = now + (options.keepintvl or config.keepalive_intvl)
+
+
+_FIRED = {
+    RETRANSMIT: _retransmission_timeout,
+    REORDER: _reorder,
+    LOSS_PROBE: _loss_probe,
+    WINDOW_PROBE: _window_probe,
+}

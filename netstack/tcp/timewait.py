@@ -1,0 +1,124 @@
+"""TIME-WAIT (RFC 9293 3.6, 3.10.7.4): what remains of a connection for 2 MSL, in an object of a few hundred octets.
+
+It answers a retransmitted FIN, absorbs strays, and lets a new incarnation open early when it is provably newer
+(RFC 6191). Deviation: an exact RST ends TIME-WAIT, as in Linux with its default tcp_rfc1337=0.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from netstack.seq import MASK, unwrap
+from netstack.tcp.closed import checksummed
+from netstack.tcp.state import TIME_WAIT, Cause, State
+from netstack.units import Micros
+from netstack.wire.tcp import ACK, FIN, RST, SYN
+from netstack.wire.tcp_options import build_segment, parse
+
+if TYPE_CHECKING:
+    from netstack.tcp.connection import Connection
+    from netstack.tcp.demux import Tcp
+
+_PLAIN = Struct("!IIIHHHH")
+
+
+class TimeWait:
+    """Takes a connection's place in the four-tuple table."""
+
+    __slots__ = (
+        "_last_ack_at",
+        "_owner",
+        "_path",
+        "_ports",
+        "_rcv_wnd",
+        "_ts_offset",
+        "_wscale",
+        "expires_at",
+        "key",
+        "marked",
+        "rcv_nxt",
+        "snd_nxt",
+        "tcp",
+        "ts_ok",
+        "ts_recent",
+    )
+
+    def __init__(self, conn: Connection, now: Micros) -> None:
+        tcb = conn.tcb
+        self.tcp: Tcp = conn.tcp
+        self.key = conn.key
+        self.expires_at: Micros = now + conn.tcp.config.timewait_len
+        self.marked = False
+        self.rcv_nxt = tcb.rcv_nxt
+        self.snd_nxt = tcb.snd_nxt
+        self._rcv_wnd = max(tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt, 0)
+        self._wscale = tcb.rcv_wscale
+        self.ts_ok = tcb.ts_ok
+        self.ts_recent = tcb.ts_recent
+        self._ts_offset = tcb.ts_offset
+        self._ports = conn.ports
+        self._path = conn.path
+        self._last_ack_at: Micros = -1
+        self._owner = None if conn.user_gone else conn
+
+    @property
+    def state(self) -> State:
+        """Always TIME-WAIT."""
+        return TIME_WAIT
+
+    def on_segment(
+        self, frame: bytes, at: int, text: int, end: int, wire_seq: int, wire_ack: int, flags: int, window: int,
+        urgent: int, now: Micros,
+    ) -> None:  # fmt: skip
+        """A segment for the old connection, or the SYN of a new one."""
+        seq = unwrap(wire_seq, self.rcv_nxt)
+        options = parse(frame, at + 20, text)
+        seg_len = end - text + (1 if flags & SYN else 0) + (1 if flags & FIN else 0)
+        old = self.ts_ok and options.ts_val is not None and bool((options.ts_val - self.ts_recent) & 0x8000_0000)
+        if not old and seq == self.rcv_nxt and (not seg_len or flags & RST):
+            if flags & RST:
+                self.tcp.end_time_wait(self, Cause.PEER_RESET)
+                return
+            if options.ts_val is not None and self.ts_ok:
+                self.ts_recent = options.ts_val
+            self.expires_at = now + self.tcp.config.timewait_len
+            return
+        if flags & RST:
+            return
+        if flags & SYN and not flags & ACK and not old:
+            newer = self.ts_ok and options.ts_val is not None and 0 < (options.ts_val - self.ts_recent) & MASK < 1 << 31
+            if seq > self.rcv_nxt or newer:
+                self.tcp.reopen(self, frame, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
+                return
+        if old:
+            self.tcp.counters.mib["TcpExtPAWSEstab"] += 1
+        if old or flags & ACK:
+            self.expires_at = now + self.tcp.config.timewait_len
+        if self._last_ack_at >= 0 and now - self._last_ack_at < self.tcp.config.invalid_ratelimit and not seg_len:
+            return
+        self._last_ack_at = now
+        self.mark()
+
+    def mark(self) -> None:
+        """An ACK is to leave with the next transmit."""
+        if not self.marked:
+            self.marked = True
+            self.tcp.ready.append(self)
+
+    def transmit(self, now: Micros) -> None:
+        """The ACK of the peer's FIN (again)."""
+        stamps = ((now // 1000 + self._ts_offset) & MASK, self.ts_recent) if self.ts_ok else None
+        options = build_segment(stamps)
+        window = min(self._rcv_wnd >> self._wscale, 0xFFFF)
+        offset_flags = (20 + len(options)) << 10 | ACK
+        head = _PLAIN.pack(self._ports, self.snd_nxt & MASK, self.rcv_nxt & MASK, offset_flags, window, 0, 0) + options
+        self.tcp.counters.mib["TcpOutSegs"] += 1
+        self._path.send(checksummed(head, self._path), b"", 0, 0, now)
+
+    def release(self, cause: Cause) -> None:
+        """2 MSL passed, or a RST: the connection is CLOSED for a user who still looks at it."""
+        if self._owner is not None:
+            self._owner.move(cause)
+            self._owner.finish()
+            self._owner = None
