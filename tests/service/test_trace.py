@@ -1,0 +1,52 @@
+"""Events as JSON lines."""
+
+import io
+import json
+
+from netstack.events import Dropped, FrameSent, SegmentReceived, StateChanged
+from netstack.link.device import NO_OFFLOAD
+from netstack.service.trace import JsonTrace
+from netstack.tcp.state import State
+
+KEY = bytes([192, 0, 2, 1, 192, 0, 2, 2]) + (40_000).to_bytes(2, "big") + (80).to_bytes(2, "big")
+
+
+def traced(*events):
+    stream = io.StringIO()
+    trace = JsonTrace(stream)
+    for event in events:
+        trace(event)
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_segment_is_written_in_the_words_of_the_rfc():
+    (line,) = traced(SegmentReceived(7, KEY, 2**33, 1, 0x18, 65_535, 100))
+    assert line == {
+        "event": "SegmentReceived", "at": 7, "who": "192.0.2.2:80 - 192.0.2.1:40000",
+        "seq": 2**33, "ack": 1, "flags": "P.", "wnd": 65_535, "length": 100,
+    }  # fmt: skip
+
+
+def test_states_are_spelt_as_in_the_rfc_and_drops_say_why():
+    changed, dropped = traced(
+        StateChanged(1, KEY, State.ESTABLISHED, State.FIN_WAIT_1, "close"), Dropped(2, "tcp.bad_checksum")
+    )
+    assert (changed["old"], changed["new"], changed["cause"]) == ("ESTABLISHED", "FIN-WAIT-1", "close")
+    assert dropped == {"event": "Dropped", "at": 2, "reason": "tcp.bad_checksum"}
+
+
+def test_a_frame_is_shown_not_dumped():
+    (line,) = traced(FrameSent(3, NO_OFFLOAD + bytes.fromhex("ffffffffffff02005e0002020806") + bytes(28)))
+    assert isinstance(line["frame"], str)
+    assert "\\x" not in line["frame"]
+
+
+def test_a_stream_that_fails_ends_the_trace_and_nothing_else():
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    trace = JsonTrace(Full())
+    trace(Dropped(1, "a.b"))
+    trace(Dropped(2, "a.b"))
+    assert trace.error.errno == 28
