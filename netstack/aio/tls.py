@@ -1,0 +1,43 @@
+"""TLS on a transport: asyncio's own SSLProtocol, which works on any full transport."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from asyncio.sslproto import SSLProtocol
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """What `ssl=`, `ssl_handshake_timeout=` and `ssl_shutdown_timeout=` said. Seconds; None: asyncio's own."""
+
+    context: ssl.SSLContext
+    handshake_timeout: float | None = None
+    shutdown_timeout: float | None = None
+
+    def wrap(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[Any] | None = None,
+        server_hostname: str | None = None,
+    ) -> SSLProtocol:
+        """The protocol to give to the transport below; `protocol` sees the TLS transport. A client names a host."""
+        return SSLProtocol(
+            loop,
+            protocol,
+            self.context,
+            waiter,  # type: ignore[arg-type]  # None is allowed: nobody waits for an accepted connection
+            server_hostname is None,
+            server_hostname,
+            ssl_handshake_timeout=self.handshake_timeout,  # type: ignore[arg-type]
+            ssl_shutdown_timeout=self.shutdown_timeout,
+        )
+
+
+def app_transport(protocol: SSLProtocol) -> asyncio.Transport:
+    """The transport that the application's protocol sees."""
+    transport: asyncio.Transport = protocol._get_app_transport()  # type: ignore[attr-defined]
+    return transport

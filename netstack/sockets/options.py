@@ -1,0 +1,223 @@
+"""Socket options with Linux's numbers, ranges and units; the stack's own values are in microseconds and octets.
+
+The numbers are those of x86, ARM and RISC-V; a test compares them with the socket module.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from struct import Struct, error
+from typing import TYPE_CHECKING, Any
+
+from netstack.sockets.errors import os_error
+from netstack.tcp.congestion import ALGORITHMS
+from netstack.units import MILLISECOND, SECOND, Micros, Octets
+
+if TYPE_CHECKING:
+    from netstack.sockets.stream import StreamSocket
+
+AF_INET = 2
+SOCK_STREAM = 1
+SHUT_RD, SHUT_WR, SHUT_RDWR = 0, 1, 2
+
+SOL_SOCKET = 1
+SO_REUSEADDR, SO_TYPE, SO_ERROR, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE, SO_LINGER = 2, 3, 4, 7, 8, 9, 13
+SO_ACCEPTCONN, SO_PROTOCOL, SO_DOMAIN = 30, 38, 39
+
+IPPROTO_IP = 0
+IP_TOS, IP_TTL, IP_MTU_DISCOVER, IP_MTU = 1, 2, 10, 14
+IP_PMTUDISC_WANT = 1
+
+IPPROTO_TCP = 6
+TCP_NODELAY, TCP_MAXSEG, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_SYNCNT = 1, 2, 3, 4, 5, 6, 7
+TCP_DEFER_ACCEPT, TCP_QUICKACK, TCP_CONGESTION, TCP_USER_TIMEOUT, TCP_NOTSENT_LOWAT = 9, 12, 13, 18, 25
+
+_INT = Struct("=i")
+_LINGER = Struct("=ii")
+MIN_RCVBUF: Octets = 2304 // 2
+MIN_SNDBUF: Octets = 4608 // 2
+CA_NAME_MAX = 16
+
+Get = Callable[["StreamSocket"], int]
+Set = Callable[["StreamSocket", int], None]
+
+
+def get(sock: StreamSocket, level: int, name: int, buflen: Octets) -> int | bytes:
+    """The value as an int, or, when `buflen` is not 0, as at most that many octets. ENOPROTOOPT: no such option."""
+    if (level, name) == (SOL_SOCKET, SO_LINGER):
+        linger = sock.options.linger
+        octets = _LINGER.pack(linger is not None, (linger or 0) // SECOND)
+    elif (level, name) == (IPPROTO_TCP, TCP_CONGESTION):
+        chosen = sock.options.congestion or sock.config.congestion_control
+        octets = chosen.encode().ljust(CA_NAME_MAX, b"\0")
+    else:
+        getter, _ = _find(level, name)
+        octets = _INT.pack(getter(sock))
+    if not 0 <= buflen <= 1024:
+        raise OSError("getsockopt buflen out of range")
+    return octets[:buflen] if buflen else int(_INT.unpack_from(octets)[0])
+
+
+def set(sock: StreamSocket, level: int, name: int, value: Any) -> None:
+    """`value`: an int, or the octets of one; a struct linger for SO_LINGER; a name for TCP_CONGESTION."""
+    if (level, name) == (SOL_SOCKET, SO_LINGER):
+        _set_linger(sock, value)
+    elif (level, name) == (IPPROTO_TCP, TCP_CONGESTION):
+        _set_congestion(sock, value)
+    else:
+        _, setter = _find(level, name)
+        if setter is None:
+            raise os_error(errno.ENOPROTOOPT)
+        setter(sock, _integer(value))
+
+
+def _find(level: int, name: int) -> tuple[Get, Set | None]:
+    found = _OPTIONS.get((level, name))
+    if found is None:
+        raise os_error(errno.ENOPROTOOPT)
+    return found
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, int):
+        if not -(1 << 31) <= value < 1 << 31:
+            raise OverflowError("signed integer is out of range")
+        return value
+    try:
+        return int(_INT.unpack_from(value)[0])
+    except error:
+        raise os_error(errno.EINVAL) from None
+
+
+def _set_linger(sock: StreamSocket, value: Any) -> None:
+    if isinstance(value, int) or len(value) < _LINGER.size:
+        raise os_error(errno.EINVAL)
+    on, seconds = _LINGER.unpack_from(value)
+    sock.options.linger = max(seconds, 0) * SECOND if on else None
+
+
+def _set_congestion(sock: StreamSocket, value: Any) -> None:
+    if isinstance(value, int) or not len(value):
+        raise os_error(errno.EINVAL)
+    name = bytes(value).split(b"\0")[0].decode("ascii", "replace")
+    if name not in ALGORITHMS:
+        raise os_error(errno.ENOENT)
+    sock.options.congestion = name
+
+
+# Kinds of options: pairs of functions.
+
+
+def _flag(attribute: str) -> tuple[Get, Set]:
+    """0 or 1 in an attribute of SocketOptions."""
+    return (
+        lambda sock: int(getattr(sock.options, attribute)),
+        lambda sock, value: setattr(sock.options, attribute, bool(value)),
+    )
+
+
+def _quantity(
+    attribute: str, unit: Micros | Octets, low: int, high: int, default: Callable[[StreamSocket], int]
+) -> tuple[Get, Set]:
+    """A number of `unit`s, `low` to `high`, else EINVAL; `default` (in the stack's unit) while it is not set."""
+
+    def read(sock: StreamSocket) -> int:
+        return int(getattr(sock.options, attribute) or default(sock)) // unit
+
+    def write(sock: StreamSocket, value: int) -> None:
+        if not low <= value <= high:
+            raise os_error(errno.EINVAL)
+        setattr(sock.options, attribute, value * unit)
+
+    return read, write
+
+
+def _buffer(attribute: str, least: Octets, memory: Callable[[StreamSocket], tuple[int, int, int]]) -> tuple[Get, Set]:
+    """A buffer size. Linux doubles what is set, for its own overhead, and shows that; here the payload is kept."""
+
+    def read(sock: StreamSocket) -> int:
+        chosen = getattr(sock.options, attribute)
+        return 2 * chosen if chosen else memory(sock)[1]
+
+    def write(sock: StreamSocket, value: int) -> None:
+        if value < 0:
+            value = memory(sock)[2]
+        setattr(sock.options, attribute, max(least, min(value, memory(sock)[2])))
+
+    return read, write
+
+
+def _set_tos(sock: StreamSocket, value: int) -> None:
+    sock.options.tos = value & 0xFC | sock.options.tos & 3  # the ECN bits are TCP's (RFC 3168 5)
+
+
+def _set_ttl(sock: StreamSocket, value: int) -> None:
+    if value != -1 and not 1 <= value <= 255:
+        raise os_error(errno.EINVAL)
+    sock.options.ttl = max(value, 0)
+
+
+def _set_maxseg(sock: StreamSocket, value: int) -> None:
+    if value and not 88 <= value <= 32767:
+        raise os_error(errno.EINVAL)
+    sock.options.maxseg = value
+
+
+def _get_notsent_lowat(sock: StreamSocket) -> int:
+    value = sock.options.notsent_lowat
+    return value - (value >> 31 << 32)
+
+
+def _set_notsent_lowat(sock: StreamSocket, value: int) -> None:
+    sock.options.notsent_lowat = value & 0xFFFF_FFFF  # -1 is the largest number: no limit
+
+
+def _set_mtu_discover(sock: StreamSocket, value: int) -> None:
+    # Deviation: Linux can also send TCP without DF or ignore the path MTU; here RFC 1191 always holds.
+    if value != IP_PMTUDISC_WANT:
+        raise os_error(errno.EINVAL)
+
+
+def _defer_seconds(seconds: int) -> int:
+    """Linux keeps a number of SYN+ACK retransmissions, at most 255, and shows the time they take: 1, 3, 7, 15 ..."""
+    if seconds <= 0:
+        return 0
+    period = wait = times = 1
+    while period < seconds and times < 255:
+        wait = min(2 * wait, 120)
+        period += wait
+        times += 1
+    return period
+
+
+def _set_defer_accept(sock: StreamSocket, value: int) -> None:
+    sock.options.defer_accept = _defer_seconds(value) * SECOND
+
+
+_OPTIONS: dict[tuple[int, int], tuple[Get, Set | None]] = {
+    (SOL_SOCKET, SO_REUSEADDR): _flag("reuseaddr"),
+    (SOL_SOCKET, SO_KEEPALIVE): _flag("keepalive"),
+    (SOL_SOCKET, SO_TYPE): (lambda sock: SOCK_STREAM, None),
+    (SOL_SOCKET, SO_PROTOCOL): (lambda sock: IPPROTO_TCP, None),
+    (SOL_SOCKET, SO_DOMAIN): (lambda sock: AF_INET, None),
+    (SOL_SOCKET, SO_ACCEPTCONN): (lambda sock: int(sock.listening), None),
+    (SOL_SOCKET, SO_ERROR): (lambda sock: sock.take_error(), None),
+    (SOL_SOCKET, SO_SNDBUF): _buffer("sndbuf", MIN_SNDBUF, lambda sock: sock.config.wmem),
+    (SOL_SOCKET, SO_RCVBUF): _buffer("rcvbuf", MIN_RCVBUF, lambda sock: sock.config.rmem),
+    (IPPROTO_IP, IP_TOS): (lambda sock: sock.options.tos, _set_tos),
+    (IPPROTO_IP, IP_TTL): (lambda sock: sock.options.ttl or sock.stack.config.default_ttl, _set_ttl),
+    (IPPROTO_IP, IP_MTU_DISCOVER): (lambda sock: IP_PMTUDISC_WANT, _set_mtu_discover),
+    (IPPROTO_IP, IP_MTU): (lambda sock: sock.path_mtu(), None),
+    (IPPROTO_TCP, TCP_NODELAY): _flag("nodelay"),
+    (IPPROTO_TCP, TCP_CORK): _flag("cork"),
+    (IPPROTO_TCP, TCP_QUICKACK): _flag("quickack"),
+    (IPPROTO_TCP, TCP_MAXSEG): (lambda sock: sock.maxseg(), _set_maxseg),
+    (IPPROTO_TCP, TCP_KEEPIDLE): _quantity("keepidle", SECOND, 1, 32767, lambda sock: sock.config.keepalive_time),
+    (IPPROTO_TCP, TCP_KEEPINTVL): _quantity("keepintvl", SECOND, 1, 32767, lambda sock: sock.config.keepalive_intvl),
+    (IPPROTO_TCP, TCP_KEEPCNT): _quantity("keepcnt", 1, 1, 127, lambda sock: sock.config.keepalive_probes),
+    (IPPROTO_TCP, TCP_SYNCNT): _quantity("syncnt", 1, 1, 127, lambda sock: sock.config.syn_retries),
+    (IPPROTO_TCP, TCP_USER_TIMEOUT): _quantity("user_timeout", MILLISECOND, 0, (1 << 31) - 1, lambda sock: 0),
+    (IPPROTO_TCP, TCP_NOTSENT_LOWAT): (_get_notsent_lowat, _set_notsent_lowat),
+    (IPPROTO_TCP, TCP_DEFER_ACCEPT): (lambda sock: sock.options.defer_accept // SECOND, _set_defer_accept),
+}

@@ -1,0 +1,351 @@
+"""StreamSocket: the socket API on TCP, non-blocking, without an event loop, with Linux's errors."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from netstack.sockets import options as sockopt
+from netstack.sockets.address import ANY, Address, Endpoint, pack, unpack
+from netstack.sockets.errors import os_error
+from netstack.sockets.options import SHUT_RD, SHUT_RDWR, SHUT_WR
+from netstack.tcp.options import SocketOptions
+from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
+from netstack.tcp.state import CLOSED, SYN_RECEIVED, SYN_SENT, TIME_WAIT
+from netstack.units import Octets
+
+if TYPE_CHECKING:
+    from netstack.config import TcpConfig
+    from netstack.stack import Stack
+    from netstack.tcp.connection import Connection
+    from netstack.tcp.listener import Listener
+    from netstack.tcp.timewait import TimeWait
+
+Observer = Callable[[int], None]
+
+
+class StreamSocket:
+    """A TCP socket of `stack`, as socket.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK).
+
+    Calls change variables only; what they ask for happens at the stack's next `transmit`. `wake`, when given, is
+    called after each of them (a driver's `wake`, so that somebody transmits soon). What would block raises
+    BlockingIOError, as the kernel does: so does `connect`, which has then begun.
+    """
+
+    __slots__ = ("_closed", "_connecting", "_failed", "_local", "_observer", "_read_shut", "_wake",
+                 "connection", "listener", "options", "stack")  # fmt: skip
+
+    def __init__(self, stack: Stack, wake: Callable[[], None] | None = None) -> None:
+        self.stack: Stack = stack
+        self.options: SocketOptions = SocketOptions()
+        self.connection: Connection | None = None
+        self.listener: Listener | None = None
+        self._local: Endpoint | None = None
+        self._observer: Observer | None = None
+        self._wake = wake
+        self._closed = False
+        self._connecting = False  # connect() was called and has not reported how it ended
+        self._failed = False  # the connection's error has been reported: it is reported once
+        self._read_shut = False
+
+    @classmethod
+    def of(cls, stack: Stack, connection: Connection, wake: Callable[[], None] | None = None) -> StreamSocket:
+        """A socket around a connection that exists already; the observer stays what it is until `on_ready`."""
+        sock = cls(stack, wake)
+        sock.options = connection.options
+        sock.connection = connection
+        return sock
+
+    def __enter__(self) -> StreamSocket:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Names.
+
+    def bind(self, address: Address) -> None:
+        """Take a local address; port 0 takes a free one. EADDRINUSE, EADDRNOTAVAIL, EINVAL when bound already."""
+        self._open()
+        endpoint = pack(address, "bind")
+        if self._local is not None or self.connection is not None:
+            raise os_error(errno.EINVAL)
+        self._local = self._reserve(*endpoint)
+
+    def _reserve(self, host: bytes, port: int) -> Endpoint:
+        """Linux's rules: connections and listeners share a port only if all of them asked for SO_REUSEADDR."""
+        tcp, reuse = self.stack.tcp, self.options.reuseaddr
+        if host != ANY and host != self.stack.config.address.ip.packed:
+            raise os_error(errno.EADDRNOTAVAIL)
+        if port:
+            for listener in tcp.listeners.values():
+                if listener.port == port and (ANY in (host, listener.address) or host == listener.address):
+                    raise os_error(errno.EADDRINUSE)
+            tail = port.to_bytes(2, "big")
+            for key, connection in tcp.connections.items():
+                if key.endswith(tail) and not (reuse and may_share(connection)):
+                    raise os_error(errno.EADDRINUSE)
+        return host, tcp.reserve(host, port, reuse)
+
+    def getsockname(self) -> Address:
+        """(host, port) of this end; ("0.0.0.0", 0) before it has one."""
+        self._open()
+        if self.connection is not None:
+            return unpack(self.connection.local)
+        return unpack(self._local or (ANY, 0))
+
+    def getpeername(self) -> Address:
+        """(host, port) of the other end. ENOTCONN before it has answered and after the connection is over."""
+        self._open()
+        connection = self.connection
+        if connection is None or connection.state in (CLOSED, SYN_SENT, TIME_WAIT):
+            raise os_error(errno.ENOTCONN)
+        return unpack(connection.remote)
+
+    # Opening.
+
+    def listen(self, backlog: int = 128) -> None:
+        """Become a listening socket; again: change the backlog. EINVAL on a connection, EADDRINUSE."""
+        self._open()
+        if self.listener is not None:
+            self.listener.backlog = min(max(backlog, 0), self.config.somaxconn)
+            return
+        if self.connection is not None:
+            raise os_error(errno.EINVAL)
+        self._local = self._local or self._reserve(ANY, 0)
+        self.listener = self.stack.tcp.listen(*self._local, backlog, self.options)
+        self.listener.observer = self._observer
+
+    @property
+    def listening(self) -> bool:
+        """listen() was called: SO_ACCEPTCONN."""
+        return self.listener is not None
+
+    def accept(self) -> tuple[StreamSocket, Address]:
+        """The next connection that a peer has opened, and the peer's address."""
+        self._open()
+        if self.listener is None:
+            raise os_error(errno.EINVAL)
+        connection = self.listener.accept()
+        if connection is None:
+            raise os_error(errno.EAGAIN)
+        return StreamSocket.of(self.stack, connection, self._wake), unpack(connection.remote)
+
+    def connect(self, address: Address) -> None:
+        """Begin to connect: always BlockingIOError(EINPROGRESS) first; then it is writable, or SO_ERROR says why not.
+
+        Called again: EALREADY while it lasts, the error once when it failed (after that the socket is as new), nothing
+        once when it succeeded, EISCONN from then on.
+        """
+        self._open()
+        endpoint = pack(address, "connect")
+        connection = self.connection
+        if self.listener is not None:
+            raise os_error(errno.EISCONN)
+        if connection is None:
+            self._connect(endpoint)
+        elif not self._connecting:
+            raise os_error(errno.EISCONN)
+        elif connection.state in (SYN_SENT, SYN_RECEIVED):
+            raise os_error(errno.EALREADY)
+        elif connection.state is CLOSED and connection.error:
+            error = self.take_error() or errno.ECONNABORTED
+            self.connection = None
+            self._connecting = self._failed = False
+            raise os_error(error)
+        else:
+            self._connecting = False
+
+    def _connect(self, endpoint: Endpoint) -> None:
+        self.connection = self.stack.tcp.connect(self._local, endpoint, self.options)
+        self.connection.observer = self._observer
+        self._connecting = True
+        self._changed()
+        raise os_error(errno.EINPROGRESS)
+
+    # Octets.
+
+    def recv(self, size: Octets) -> bytes:
+        """Up to `size` octets; b"" at the end of the stream. What arrived before an error is read before it."""
+        if size < 0:
+            raise ValueError("negative buffersize in recv")
+        data = self._connected().recv(size) if size else b""
+        if data:
+            self._changed()
+        elif size and not self._at_end(data):
+            raise os_error(errno.EAGAIN)
+        return data or b""
+
+    def recv_into(self, buffer: Any, size: Octets = 0) -> Octets:
+        """The same into a writable buffer: how many octets it was."""
+        view = memoryview(buffer).cast("B")
+        if size:
+            view = view[:size]
+        length = self._connected().recv_into(view) if view else 0
+        if length:
+            self._changed()
+        elif view and not self._at_end(length):
+            raise os_error(errno.EAGAIN)
+        return length or 0
+
+    def _connected(self) -> Connection:
+        self._open()
+        if self.connection is None:
+            raise os_error(errno.ENOTCONN)
+        return self.connection
+
+    def _at_end(self, got: bytes | int | None) -> bool:
+        """Nothing was there: the end, or not yet? Raises the connection's error, once."""
+        connection = self._connected()
+        if not fin_reached(connection) and (error := self.take_error()):
+            raise os_error(error)
+        return got is not None or self._read_shut or connection.state in (CLOSED, TIME_WAIT)
+
+    def send(self, data: bytes | bytearray | memoryview) -> Octets:
+        """Queue as much as the send buffer has room for (bytes by reference): how many octets that was."""
+        self._open()
+        connection = self.connection
+        if connection is None:
+            raise os_error(errno.EPIPE)
+        error = self.take_error()
+        if error:
+            raise os_error(error)
+        if connection.state in (SYN_SENT, SYN_RECEIVED):
+            raise os_error(errno.EAGAIN)
+        if not isinstance(data, bytes):
+            data = bytes(memoryview(data).cast("B")[: connection.send_space])
+        elif not data:
+            return 0
+        taken = connection.send(data) if data else 0
+        if not taken:
+            raise os_error(errno.EAGAIN)
+        self._changed()
+        return taken
+
+    # Closing.
+
+    def shutdown(self, how: int) -> None:
+        """SHUT_WR: FIN after what is queued. SHUT_RD: `recv` gives what is there, then b"". ENOTCONN."""
+        self._open()
+        if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
+            raise os_error(errno.EINVAL)
+        connection = self.connection
+        if self.listener is not None and how != SHUT_WR:
+            self.listener.close()
+            self.listener = None
+        elif self.listener is not None:
+            return
+        elif connection is None or connection.state in (CLOSED, TIME_WAIT):
+            raise os_error(errno.ENOTCONN)
+        else:
+            if how != SHUT_WR:
+                self._read_shut = True
+            if how != SHUT_RD:
+                connection.shutdown()
+        self._changed()
+
+    def close(self) -> None:
+        """The user is gone: FIN (RST when unread octets are lost or SO_LINGER says 0 s). Calling twice is harmless."""
+        if self._closed:
+            return
+        opened = self.detach()
+        if opened is not None:
+            opened.close()
+            self._changed()
+
+    def detach(self) -> Connection | Listener | None:
+        """Let go of the connection or listener without closing it; the socket is closed, and no observer is left."""
+        self._open()
+        opened: Connection | Listener | None = self.connection or self.listener
+        if opened is not None:
+            opened.observer = None
+        if self._local is not None:
+            self.stack.tcp.release(*self._local)
+        self._closed = True
+        self.connection = self.listener = None
+        return opened
+
+    # Readiness.
+
+    def on_ready(self, observer: Observer | None) -> None:
+        """Have `observer(bits)` called from the stack's transmit when something changed (edges; see tcp.readiness)."""
+        self._open()
+        self._observer = observer
+        opened = self.connection or self.listener
+        if opened is not None:
+            opened.observer = observer
+
+    def readiness(self) -> int:
+        """What holds now, as poll(2) would tell: READABLE, WRITABLE, HANGUP, FAILED, OR-ed together."""
+        self._open()
+        if self.listener is not None:
+            return READABLE if self.listener.waiting else 0
+        connection = self.connection
+        if connection is None:
+            return WRITABLE | HANGUP
+        if connection.state in (SYN_SENT, SYN_RECEIVED):
+            return 0
+        over = connection.state in (CLOSED, TIME_WAIT)
+        failed = connection.error and not self._failed
+        readable = connection.readable or connection.eof or over or self._read_shut
+        writable = over or connection.fin_queued or connection.send_space
+        return (READABLE if readable else 0) | (WRITABLE if writable else 0) | (
+            (HANGUP if over else 0) | (FAILED if failed else 0)
+        )
+
+    # Options.
+
+    @property
+    def config(self) -> TcpConfig:
+        """The stack's TCP configuration."""
+        return self.stack.config.tcp
+
+    def setsockopt(self, level: int, name: int, value: Any) -> None:
+        """As socket.setsockopt; see `options`."""
+        self._open()
+        sockopt.set(self, level, name, value)
+        self._changed()
+
+    def getsockopt(self, level: int, name: int, buflen: Octets = 0) -> int | bytes:
+        """As socket.getsockopt."""
+        self._open()
+        return sockopt.get(self, level, name, buflen)
+
+    def take_error(self) -> int:
+        """SO_ERROR: the errno that ended the connection, once; 0 when there is none (any more)."""
+        connection = self.connection
+        if connection is None or not connection.error or self._failed:
+            return 0
+        self._failed = True
+        return connection.error
+
+    def maxseg(self) -> Octets:
+        """TCP_MAXSEG: the largest segment in use; before there is a connection, the one asked for."""
+        connection = self.connection
+        if connection is None:
+            return self.options.maxseg or self.config.base_mss
+        return connection.tcb.eff_snd_mss
+
+    def path_mtu(self) -> Octets:
+        """IP_MTU: the path MTU in use. ENOTCONN without a connection."""
+        return self._connected().path.mtu
+
+    def _open(self) -> None:
+        if self._closed:
+            raise os_error(errno.EBADF)
+
+    def _changed(self) -> None:
+        if self._wake is not None:
+            self._wake()
+
+
+def fin_reached(connection: Connection) -> bool:
+    """The peer ended its stream in order, whatever became of the connection afterwards."""
+    fin_at = connection.peer_fin_at
+    return fin_at is not None and fin_at < connection.tcb.rcv_nxt
+
+
+def may_share(connection: Connection | TimeWait) -> bool:
+    """A connection whose port others may bind: it had SO_REUSEADDR, or is in TIME-WAIT and no more than a memory."""
+    return connection.state is TIME_WAIT or connection.options.reuseaddr  # type: ignore[union-attr]
