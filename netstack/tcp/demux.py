@@ -71,6 +71,8 @@ class Tcp:
         self._next_port = 0
         self.reserved: dict[tuple[bytes, int], int] = {}
         """(address, port) bound by users, with how many hold it."""
+        self._exclusive: set[tuple[bytes, int]] = set()
+        """Those of them whose holder did not agree to share."""
         ip.protocols[PROTOCOL] = self.receive
         ip.errors[PROTOCOL] = self.on_icmp_error
 
@@ -254,9 +256,11 @@ class Tcp:
             else:
                 raise OSError(EADDRINUSE, "Address already in use")
         clash = [key for key in self.reserved if key[1] == port and (key[0] in (address, any_address) or address == any_address)]
-        if clash and not reuse:
+        if clash and not (reuse and self._exclusive.isdisjoint(clash)):
             raise OSError(EADDRINUSE, "Address already in use")
         self.reserved[(address, port)] = self.reserved.get((address, port), 0) + 1
+        if not reuse:
+            self._exclusive.add((address, port))
         return port
 
     def release(self, address: bytes, port: int) -> None:
@@ -266,6 +270,7 @@ class Tcp:
             self.reserved[(address, port)] = holders - 1
         else:
             self.reserved.pop((address, port), None)
+            self._exclusive.discard((address, port))
 
     # -- closing -----------------------------------------------------------------------------------------------------------
 
