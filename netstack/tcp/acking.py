@@ -1,6 +1,6 @@
 """When to acknowledge: delayed ACK (RFC 9293 3.8.6.3, RFC 5681 4.2) with quick ACKs at the start, as Linux does it.
 
-The policy of one connection. It keeps no timer: it says *now* (`due`) or *by when* (`at`), and is told when an ACK left.
+The policy of one connection. It keeps no timer: it says *now* (`due`) or *by when* (`at`), and hears when an ACK left.
 """
 
 from netstack.config import TcpConfig
@@ -60,7 +60,9 @@ class AckPolicy:
         quick = rcv_wnd // (2 * self.rcv_mss) or 2
         self.quick = max(self.quick, min(quick, most))
 
-    def decide(self, unacked: Octets, gaps: bool, may_widen: bool, srtt: Micros, config: TcpConfig, now: Micros) -> None:
+    def decide(
+        self, unacked: Octets, gaps: bool, may_widen: bool, srtt: Micros, config: TcpConfig, now: Micros
+    ) -> None:
         """After arrivals were taken in: now, or later? `unacked`: octets received since the last ACK left.
 
         More than one full segment is acknowledged at once (RFC 5681 4.2's "at least every second"), so is anything

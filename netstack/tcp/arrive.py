@@ -1,4 +1,4 @@
-"""What to do with a segment in a synchronized state or SYN-RECEIVED: the numbered checks of RFC 9293 3.10.7.4, in order.
+"""A segment in SYN-RECEIVED or a synchronized state: the numbered checks of RFC 9293 3.10.7.4, in order.
 
 | step | rule | where |
 |------|------|-------|
@@ -116,7 +116,7 @@ def check_sequence(conn: Connection, seg: Arrival, now: Micros) -> bool:
 
 
 def _note_retransmission(conn: Connection, left: int, right: int) -> None:
-    """Text that we had already: our ACK was lost or late, so report the duplicate (RFC 2883) and ACK quickly for a while."""
+    """Text that we had already: our ACK was lost or late. Report it (RFC 2883), and ACK quickly for a while."""
     conn.tcp.counters.mib["TcpExtDelayedACKLost"] += 1
     conn.acking.enter_quick(16, conn.tcb.rcv_wnd)
     conn.note_duplicate(left, right)

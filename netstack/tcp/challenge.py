@@ -8,12 +8,12 @@ from netstack.units import SECOND, Micros
 from netstack.wire.tcp import RST, SYN
 
 if TYPE_CHECKING:
-    from netstack.tcp.connection import Connection
+    from netstack.tcp.core import ConnectionCore
     from netstack.tcp.segment import Arrival
 
 
 class ChallengeLimit:
-    """At most `limit` challenge ACKs a second for the whole stack; the second's budget varies so that nobody can count it.
+    """At most `limit` challenge ACKs a second for the whole stack; the budget varies so that nobody can count it.
 
     A fixed budget let an off-path attacker infer connections (CVE-2016-5696); Linux draws half to one and a half of it.
     """
@@ -38,8 +38,8 @@ class ChallengeLimit:
         return True
 
 
-def _too_soon(conn: Connection, now: Micros) -> bool:
-    """Per connection: one such ACK per invalid_ratelimit (Linux's tcp_invalid_ratelimit), so that two cannot ping-pong."""
+def _too_soon(conn: ConnectionCore, now: Micros) -> bool:
+    """Per connection: one such ACK per invalid_ratelimit (as Linux), so that two ends cannot ping-pong."""
     if conn.last_oow_ack_at >= 0 and 0 <= now - conn.last_oow_ack_at < conn.tcp.config.invalid_ratelimit:
         conn.tcp.counters.mib["TcpExtTCPACKSkippedChallenge"] += 1
         return True
@@ -47,7 +47,7 @@ def _too_soon(conn: Connection, now: Micros) -> bool:
     return False
 
 
-def send(conn: Connection, now: Micros) -> None:
+def send(conn: ConnectionCore, now: Micros) -> None:
     """A challenge ACK (RFC 5961 3.2, 4.2, 5.2), unless too many went out."""
     if _too_soon(conn, now) or not conn.tcp.challenge_limit.allows(now):
         return
@@ -56,7 +56,7 @@ def send(conn: Connection, now: Micros) -> None:
     conn.mark()
 
 
-def answer_unacceptable(conn: Connection, seg: Arrival, now: Micros) -> None:
+def answer_unacceptable(conn: ConnectionCore, seg: Arrival, now: Micros) -> None:
     """3.10.7.4 first: an unacceptable segment is answered with an ACK, unless it is a RST.
 
     A segment that carries text is answered always (the peer retransmits and needs the ACK); empty ones are limited.

@@ -17,6 +17,7 @@ from netstack.tcp.challenge import ChallengeLimit
 from netstack.tcp.closed import answer, checksummed, reset
 from netstack.tcp.congestion import ALGORITHMS, CongestionControl
 from netstack.tcp.connection import Connection
+from netstack.tcp.core import ConnectionCore
 from netstack.tcp.iss import Secret
 from netstack.tcp.listener import Listener
 from netstack.tcp.opening import hear_syn
@@ -48,7 +49,9 @@ class Entropy(Protocol):
 class Tcp:
     """Every connection and listener of one stack."""
 
-    def __init__(self, ip: Ipv4, config: TcpConfig, rng: Entropy, counters: Counters, events: Sink | None = None) -> None:
+    def __init__(
+        self, ip: Ipv4, config: TcpConfig, rng: Entropy, counters: Counters, events: Sink | None = None
+    ) -> None:
         self.ip = ip
         self.config = config
         self.counters = counters
@@ -57,9 +60,9 @@ class Tcp:
         """The latest time any verb was told; user calls, which have no clock, go by it."""
         self.connections: dict[bytes, Connection | TimeWait] = {}
         self.listeners: dict[tuple[bytes, int], Listener] = {}
-        self.ready: deque[Connection | TimeWait] = deque()
+        self.ready: deque[ConnectionCore | TimeWait] = deque()
         """Marked: they may want to send."""
-        self.upcalls: deque[Connection | Listener] = deque()
+        self.upcalls: deque[ConnectionCore | Listener] = deque()
         """Their observers are to be called."""
         self.timers = TimerQueue()
         self.challenge_limit = ChallengeLimit(config.challenge_ack_limit, rng)
@@ -81,7 +84,7 @@ class Tcp:
     def receive(
         self, frame: bytes, ip_at: int, at: int, end: int, pair: bytes, verified: bool, now: Micros
     ) -> None:
-        """A TCP segment at `frame[at:end]`; `pair`: source and destination address; `verified`: checksum vouched for."""
+        """A TCP segment at `frame[at:end]`; `pair`: source + destination; `verified`: the checksum is vouched for."""
         self.now = now
         mib = self.counters.mib
         mib["TcpInSegs"] += 1
@@ -89,7 +92,7 @@ class Tcp:
         if length < 20:
             self._malformed("truncated", now)
             return
-        sport, dport, seq, ack, offset_flags, window, _, urgent = HEADER.unpack_from(frame, at)
+        _, _, seq, ack, offset_flags, window, _, urgent = HEADER.unpack_from(frame, at)
         text = at + (offset_flags >> 10 & 0x3C)
         if text < at + 20 or text > end:
             self._malformed("bad_offset", now)
@@ -141,12 +144,12 @@ class Tcp:
         self.counters.mib["TcpOutRsts"] += 1
         self._replies.append((pair, head))
 
-    def reset_for(self, conn: Connection, seq: int, now: Micros) -> None:
+    def reset_for(self, conn: ConnectionCore, seq: int, now: Micros) -> None:
         """<SEQ=seq><CTL=RST> from a connection that goes on (an unacceptable ACK in SYN-SENT or SYN-RECEIVED)."""
         half = (len(conn.key) - 4) // 2
         self.reply(conn.key[: 2 * half], reset(conn.ports, seq))
 
-    # -- opening ------------------------------------------------------------------------------------------------------------
+    # -- opening ---------------------------------------------------------------------------------------------------------
 
     def congestion(self, options: SocketOptions) -> CongestionControl:
         """A fresh instance of the algorithm that the socket, or else the stack, chose."""
@@ -182,7 +185,8 @@ class Tcp:
                 raise OSError(EADDRINUSE, "Address already in use")
         if address == any_address and any(p == port for _, p in self.listeners):
             raise OSError(EADDRINUSE, "Address already in use")
-        listener = Listener(self, address, port, min(max(backlog, 0), self.config.somaxconn), options or SocketOptions())
+        backlog = min(max(backlog, 0), self.config.somaxconn)
+        listener = Listener(self, address, port, backlog, options or SocketOptions())
         self.listeners[(address, port)] = listener
         return listener
 
@@ -272,14 +276,14 @@ class Tcp:
             self.reserved.pop((address, port), None)
             self._exclusive.discard((address, port))
 
-    # -- closing -----------------------------------------------------------------------------------------------------------
+    # -- closing ---------------------------------------------------------------------------------------------------------
 
-    def remove(self, conn: Connection) -> None:
+    def remove(self, conn: ConnectionCore) -> None:
         """The connection is CLOSED."""
         if self.connections.get(conn.key) is conn:
             del self.connections[conn.key]
 
-    def enter_time_wait(self, conn: Connection, now: Micros) -> None:
+    def enter_time_wait(self, conn: ConnectionCore, now: Micros) -> None:
         """3.10.7.4: the last ACK leaves, and for 2 MSL its place is kept, unless too many wait already."""
         wait = TimeWait(conn, now)
         conn.timer_at = conn.keepalive_at = conn.close_at = conn.acking.at = 0
@@ -305,7 +309,7 @@ class Tcp:
         self, wait: TimeWait, frame: bytes, at: int, text: int, end: int, seq: int, ack: int, flags: int, window: int,
         urgent: int, now: Micros,
     ) -> None:  # fmt: skip
-        """RFC 6191, RFC 9293 3.10.7.4 fourth: a new SYN in TIME-WAIT opens a new incarnation, its ISS beyond the old."""
+        """RFC 6191, RFC 9293 3.10.7.4 fourth: a new SYN in TIME-WAIT opens a new incarnation, ISS beyond the old."""
         half = (len(wait.key) - 4) // 2
         pair = wait.key[: 2 * half]
         port = int.from_bytes(wait.key[-2:], "big")
@@ -317,7 +321,7 @@ class Tcp:
         seg = Arrival(frame, text, end, at + 20, seq, ack, flags, window, urgent)
         listener.syn_arrives(seg, wait.key, pair, now, wait.snd_nxt + 65_537)
 
-    # -- transmit, timers --------------------------------------------------------------------------------------------------
+    # -- transmit, timers ------------------------------------------------------------------------------------------------
 
     def transmit(self, now: Micros) -> None:
         """Call observers whose readiness changed, then let everything marked send; until nothing is left to do."""

@@ -51,7 +51,7 @@ def on_error(tcp: Tcp, kind: int, code: int, mtu: Octets, pair: bytes, quoted: b
 
 def _too_big(conn: Connection, mtu: Octets, now: Micros) -> None:
     """RFC 1191 6.4: segments of the new size from here on, and those that were too big again at once."""
-    tcb, path = conn.tcb, conn.path
+    path = conn.path
     if mtu >= path.mtu:
         return
     path.reduce_mtu(mtu, now)

@@ -18,11 +18,11 @@ class Secret:
         return int.from_bytes(blake2s(data, key=self._key, digest_size=4).digest(), "big")
 
     def iss(self, four_tuple: bytes, now: Micros) -> int:
-        """RFC 6528 3: ISN = M + F(localip, localport, remoteip, remoteport, secretkey); M ticks every 4 microseconds."""
+        """RFC 6528 3: ISN = M + F(four-tuple, secret key), where M ticks every 4 microseconds."""
         return (self._hash(b"iss" + four_tuple) + (now >> 2)) & MASK
 
     def ts_offset(self, addresses: bytes) -> int:
-        """Added to the timestamp clock for all connections between these two addresses (PAWS and RFC 6191 need that)."""
+        """Added to the timestamp clock, the same for all connections between two addresses (RFC 6191 needs that)."""
         return self._hash(b"ts" + addresses)
 
     def port_offset(self, destination: bytes) -> int:

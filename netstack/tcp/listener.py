@@ -21,6 +21,7 @@ from netstack.wire.tcp import ACK, RST, SYN
 
 if TYPE_CHECKING:
     from netstack.tcp.connection import Connection
+    from netstack.tcp.core import ConnectionCore
     from netstack.tcp.demux import Tcp
 
 
@@ -42,7 +43,7 @@ class Listener:
         self.observer: Callable[[int], None] | None = None
         self.pending = 0
         self.closed = False
-        self._half_open: set[Connection] = set()
+        self._half_open: set[ConnectionCore] = set()
         self._queue: deque[Connection] = deque()
 
     @property
@@ -137,7 +138,7 @@ class Listener:
         self._queue.append(conn)
         self.notify(READABLE)
 
-    def forget(self, conn: Connection) -> None:
+    def forget(self, conn: ConnectionCore) -> None:
         """A half-open connection came to nothing. One in the accept queue stays: its user is to see the error."""
         self._half_open.discard(conn)
 

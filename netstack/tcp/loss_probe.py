@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netstack.tcp.recovery import CWR, OPEN
+from netstack.tcp.reduction import CWR, OPEN
 from netstack.units import MILLISECOND, SECOND, Micros, Seq
 
 if TYPE_CHECKING:
-    from netstack.tcp.connection import Connection
+    from netstack.tcp.core import ConnectionCore
 
 _MARGIN: Micros = 2 * MILLISECOND
 
 
-def allowed(conn: Connection) -> bool:
+def allowed(conn: ConnectionCore) -> bool:
     """RFC 8985 7.2: SACK in use, something outstanding, not already recovering."""
     recovery = conn.recovery
     if not conn.tcb.sack_ok or not recovery.scoreboard.records:
@@ -21,7 +21,7 @@ def allowed(conn: Connection) -> bool:
     return recovery.ca_state == OPEN or recovery.ca_state == CWR
 
 
-def timeout(conn: Connection) -> Micros:
+def timeout(conn: ConnectionCore) -> Micros:
     """RFC 8985 7.2: PTO = 2 SRTT, more when one segment is out and its ACK may be delayed; never beyond the RTO."""
     rtt = conn.rtt
     if rtt.srtt8:
@@ -33,8 +33,8 @@ def timeout(conn: Connection) -> Micros:
     return pto if pto < rto else rto
 
 
-def on_ack(conn: Connection, ack: Seq, arrived_twice: bool) -> None:
-    """RFC 8985 7.4: was the probe a repair? `arrived_twice`: a D-SACK or a bare duplicate ACK says the original came."""
+def on_ack(conn: ConnectionCore, ack: Seq, arrived_twice: bool) -> None:
+    """RFC 8985 7.4: was the probe a repair? `arrived_twice`: D-SACK or a bare duplicate ACK says the original came."""
     high = conn.tlp_high_seq
     if high is None or ack < high:
         return

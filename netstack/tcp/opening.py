@@ -24,7 +24,7 @@ from netstack.wire.tcp import ACK, RST, SYN
 from netstack.wire.tcp_options import Options, build_syn
 
 if TYPE_CHECKING:
-    from netstack.tcp.connection import Connection
+    from netstack.tcp.core import ConnectionCore
 
 _PLAIN = Struct("!IIIHHHH")
 _FIXED_HEADERS: Octets = 40
@@ -41,7 +41,7 @@ def receive_mss(path: Path, options: SocketOptions) -> Octets:
 initial_window = window.initial
 
 
-def settle(conn: Connection, options: Options, now: Micros) -> None:
+def settle(conn: ConnectionCore, options: Options, now: Micros) -> None:
     """The peer's SYN options met ours: fix what the connection uses."""
     tcb, config, path = conn.tcb, conn.tcp.config, conn.path
     smss = min(options.mss or config.base_mss, path.mtu - _FIXED_HEADERS)
@@ -62,7 +62,7 @@ def settle(conn: Connection, options: Options, now: Micros) -> None:
     conn.send_mss = tcb.eff_snd_mss
 
 
-def offer(conn: Connection, now: Micros) -> bytes:
+def offer(conn: ConnectionCore, now: Micros) -> bytes:
     """The options of our SYN or SYN-ACK: all we can do, or what remains after the peer's SYN."""
     tcb, config = conn.tcb, conn.tcp.config
     if tcb.state is SYN_SENT:
@@ -75,7 +75,7 @@ def offer(conn: Connection, now: Micros) -> bytes:
     return build_syn(tcb.rmss, shift, sack, times)
 
 
-def transmit(conn: Connection, now: Micros) -> None:
+def transmit(conn: ConnectionCore, now: Micros) -> None:
     """SYN-SENT and SYN-RECEIVED: the SYN when it is due; else an ACK that a challenge or a peer's SYN asked for."""
     if conn.syn_due:
         conn.syn_due = False
@@ -84,7 +84,7 @@ def transmit(conn: Connection, now: Micros) -> None:
         output.send_ack(conn, now)
 
 
-def _send_syn(conn: Connection, now: Micros) -> None:
+def _send_syn(conn: ConnectionCore, now: Micros) -> None:
     tcb, board = conn.tcb, conn.recovery.scoreboard
     flags = SYN if tcb.state is SYN_SENT else SYN | ACK
     options = offer(conn, now)
@@ -113,7 +113,7 @@ def _send_syn(conn: Connection, now: Micros) -> None:
     conn.path.send(head, b"", 0, conn.options.tos, now, conn.options.ttl or 64)
 
 
-def syn_sent_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
+def syn_sent_arrives(conn: ConnectionCore, seg: Arrival, now: Micros) -> None:
     """3.10.7.3: first the ACK bit, second RST, third nothing, fourth SYN, fifth everything else is dropped."""
     tcb = conn.tcb
     if seg.flags & ACK and not tcb.iss < seg.ack <= tcb.snd_nxt:
@@ -153,7 +153,7 @@ def syn_sent_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
     conn.mark()
 
 
-def hear_syn(conn: Connection, seg: Arrival, now: Micros) -> None:
+def hear_syn(conn: ConnectionCore, seg: Arrival, now: Micros) -> None:
     """The peer's SYN: IRS, RCV.NXT, its options and its window (never scaled on a SYN)."""
     tcb = conn.tcb
     tcb.irs = seg.seq

@@ -1,10 +1,10 @@
-"""What a user may set on a connection or listener (RFC 9293 3.9.1.3 and Linux's socket options), as plain attributes."""
+"""What a user may set on a connection or listener (RFC 9293 3.9.1, Linux's socket options), as plain attributes."""
 
 from netstack.units import Micros, Octets
 
 
 class SocketOptions:
-    """Options of one socket; a listener's are copied to the connections it accepts. Zero means "the stack's default"."""
+    """Options of one socket; a listener's are copied to what it accepts. Zero means "the stack's default"."""
 
     __slots__ = (
         "congestion",

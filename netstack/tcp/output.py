@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from netstack.events import SegmentSent
 from netstack.seq import MASK
 from netstack.tcp.congestion import CongestionControl
-from netstack.tcp.recovery import CWR, OPEN
+from netstack.tcp.reduction import CWR, OPEN
 from netstack.tcp.scoreboard import Sent
 from netstack.units import Micros, Octets, Seq
 from netstack.wire.checksum import ones_sum
@@ -21,7 +21,7 @@ from netstack.wire.tcp import ACK, FIN, PSH
 from netstack.wire.tcp_options import ALIGNED_TIMESTAMP, build_segment
 
 if TYPE_CHECKING:
-    from netstack.tcp.connection import Connection
+    from netstack.tcp.core import ConnectionCore
 
 _PLAIN = Struct("!IIIHHHH")
 """Both ports as one word, seq, ack, offset and flags, window, checksum, urgent pointer."""
@@ -31,12 +31,12 @@ MAX_SUPER_SEGMENT: Octets = 65_535 - 20 - 60
 """Payload of one super-segment at most: IPv4's total length, less the headers at their largest."""
 
 
-def unsent(conn: Connection) -> bool:
+def unsent(conn: ConnectionCore) -> bool:
     """Whether data or a FIN waits that has never been sent."""
     return conn.send_buffer.end > conn.tcb.snd_nxt or (conn.fin_queued and not conn.fin_sent)
 
 
-def transmit(conn: Connection, now: Micros) -> None:
+def transmit(conn: ConnectionCore, now: Micros) -> None:
     """Send everything that may and should leave now; owe an ACK only if one is due and nothing carried it."""
     if conn.recovery.scoreboard.lost_out:
         _send_lost(conn, now)
@@ -57,7 +57,7 @@ def transmit(conn: Connection, now: Micros) -> None:
 
 
 def segment(
-    conn: Connection, seq: Seq, payload: bytes | memoryview, flags: int, mss: Octets, now: Micros, why: str
+    conn: ConnectionCore, seq: Seq, payload: bytes | memoryview, flags: int, mss: Octets, now: Micros, why: str
 ) -> None:
     """Build and hand to IP one segment, or one super-segment that the device cuts at `mss`.
 
@@ -93,8 +93,9 @@ def segment(
             total += conn.ports + (seq & MASK) + (rcv_nxt & MASK) + offset_flags + window
             checksum = -(total + ALIGNED_TIMESTAMP + ts_val + tcb.ts_recent + ones_sum(payload)) % 0xFFFF
         head = _STAMPED.pack(
-            conn.ports, seq & MASK, rcv_nxt & MASK, offset_flags, window, checksum, 0, ALIGNED_TIMESTAMP, ts_val, tcb.ts_recent
-        )
+            conn.ports, seq & MASK, rcv_nxt & MASK, offset_flags, window, checksum, 0,
+            ALIGNED_TIMESTAMP, ts_val, tcb.ts_recent,
+        )  # fmt: skip
     else:
         offset_flags = 0x5000 | flags
         total = path.pseudo + 20 + length
@@ -111,7 +112,7 @@ def segment(
     path.send(head, payload, mss, conn.options.tos, now, conn.options.ttl or 64)
 
 
-def _head_with_sack(conn: Connection, seq: Seq, flags: int, window: int, now: Micros) -> bytes:
+def _head_with_sack(conn: ConnectionCore, seq: Seq, flags: int, window: int, now: Micros) -> bytes:
     """A header that reports what lies beyond a gap (RFC 2018 4), or arrived twice (RFC 2883 4, first block)."""
     tcb = conn.tcb
     stamps = ((now // 1000 + tcb.ts_offset) & MASK, tcb.ts_recent) if tcb.ts_ok else None
@@ -121,7 +122,7 @@ def _head_with_sack(conn: Connection, seq: Seq, flags: int, window: int, now: Mi
     return _PLAIN.pack(conn.ports, seq & MASK, tcb.rcv_nxt & MASK, offset_flags, window, 0, 0) + options
 
 
-def _sack_room(conn: Connection) -> Octets:
+def _sack_room(conn: ConnectionCore) -> Octets:
     """Octets that SACK blocks will take from a data segment."""
     if not conn.tcb.sack_ok or not (conn.receive_buffer.held or conn.duplicate is not None):
         return 0
@@ -129,13 +130,13 @@ def _sack_room(conn: Connection) -> Octets:
     return 4 + 8 * blocks if blocks else 0
 
 
-def send_ack(conn: Connection, now: Micros) -> None:
+def send_ack(conn: ConnectionCore, now: Micros) -> None:
     """A pure ACK: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>."""
     segment(conn, conn.tcb.snd_nxt, b"", ACK, 1, now, "ack")
 
 
-def _send_range(conn: Connection, seq: Seq, length: Octets, flags: int, mss: Octets, now: Micros, why: str) -> None:
-    """Octets [seq, seq + length), PSH and FIN on the last segment: in one piece if the device segments, else cut here."""
+def _send_range(conn: ConnectionCore, seq: Seq, length: Octets, flags: int, mss: Octets, now: Micros, why: str) -> None:
+    """Octets [seq, seq + length), PSH and FIN on the last: in one piece if the device segments, else cut here."""
     mss -= _sack_room(conn)
     if length <= mss or (conn.path.offload and length <= MAX_SUPER_SEGMENT):
         payload = conn.send_buffer.read(seq, length) if length else b""
@@ -153,8 +154,8 @@ def _send_range(conn: Connection, seq: Seq, length: Octets, flags: int, mss: Oct
 # -- new data and FIN ------------------------------------------------------------------------------------------------
 
 
-def _send_new(conn: Connection, now: Micros) -> None:
-    """Data never sent before, as far as cwnd, the peer's window and Nagle allow; the FIN with or after the last of it."""
+def _send_new(conn: ConnectionCore, now: Micros) -> None:
+    """Data never sent before, as far as cwnd, the peer's window and Nagle allow; the FIN with the last of it."""
     tcb, buffer, recovery = conn.tcb, conn.send_buffer, conn.recovery
     board, cc = recovery.scoreboard, recovery.cc
     mss = conn.send_mss
@@ -205,7 +206,7 @@ def _send_new(conn: Connection, now: Micros) -> None:
         recovery.note_usage(limited)
 
 
-def _amount(conn: Connection, queued: Octets, room: Octets, quota: int, mss: Octets) -> Octets:
+def _amount(conn: ConnectionCore, queued: Octets, room: Octets, quota: int, mss: Octets) -> Octets:
     """How many of `queued` octets to send in one go; -1: nothing now. 0: the bare FIN."""
     if queued <= 0:
         return 0 if room > 0 else -1
@@ -223,8 +224,8 @@ def _amount(conn: Connection, queued: Octets, room: Octets, quota: int, mss: Oct
     return length
 
 
-def _hold_small(conn: Connection) -> bool:
-    """Nagle (RFC 896, RFC 9293 3.7.4), Minshall's way: a segment less than full waits while such a one is outstanding."""
+def _hold_small(conn: ConnectionCore) -> bool:
+    """Nagle (RFC 9293 3.7.4), Minshall's way: a segment less than full waits while such a one is outstanding."""
     options = conn.options
     if conn.fin_queued:
         return False
@@ -235,7 +236,7 @@ def _hold_small(conn: Connection) -> bool:
     return conn.tcb.snd_una < conn.small_sent <= conn.tcb.snd_nxt
 
 
-def _restart_after_idle(conn: Connection, now: Micros) -> None:
+def _restart_after_idle(conn: ConnectionCore, now: Micros) -> None:
     """RFC 5681 4.1: after an RTO without sending, what cwnd knew of the path is stale; halve it per RTO of idleness."""
     idle = now - conn.last_sent_at
     rto = conn.rtt.rto
@@ -258,8 +259,8 @@ def _restart_after_idle(conn: Connection, now: Micros) -> None:
 # -- retransmissions and probes --------------------------------------------------------------------------------------
 
 
-def _send_lost(conn: Connection, now: Micros) -> None:
-    """What the scoreboard says is lost and not on its way again, lowest first (RFC 6675 NextSeg rule 1), within cwnd."""
+def _send_lost(conn: ConnectionCore, now: Micros) -> None:
+    """What the scoreboard says is lost and not on its way again, lowest first (RFC 6675 NextSeg 1), within cwnd."""
     recovery, tcb = conn.recovery, conn.tcb
     board, mss = recovery.scoreboard, conn.send_mss
     edge = tcb.snd_una + tcb.snd_wnd
@@ -281,7 +282,7 @@ def _send_lost(conn: Connection, now: Micros) -> None:
         conn.arm_after_send(now)
 
 
-def retransmit(conn: Connection, record: Sent, now: Micros, why: str) -> None:
+def retransmit(conn: ConnectionCore, record: Sent, now: Micros, why: str) -> None:
     """Send one record again."""
     buffer, mib = conn.send_buffer, conn.tcp.counters.mib
     flags = ACK
@@ -298,7 +299,7 @@ def retransmit(conn: Connection, record: Sent, now: Micros, why: str) -> None:
     _send_range(conn, record.seq, length, flags, conn.send_mss, now, why)
 
 
-def send_loss_probe(conn: Connection, now: Micros) -> None:
+def send_loss_probe(conn: ConnectionCore, now: Micros) -> None:
     """RFC 8985 7.3: the next new segment if the window allows, else the last one sent, once more."""
     tcb, recovery, mss = conn.tcb, conn.recovery, conn.send_mss
     board = recovery.scoreboard
@@ -327,8 +328,8 @@ def send_loss_probe(conn: Connection, now: Micros) -> None:
     conn.tlp_high_seq = tcb.snd_nxt
 
 
-def send_window_probe(conn: Connection, now: Micros) -> None:
-    """RFC 9293 3.8.6.1: whatever fits the window, be it a silly amount; if nothing fits, a segment that asks for an ACK."""
+def send_window_probe(conn: ConnectionCore, now: Micros) -> None:
+    """RFC 9293 3.8.6.1: whatever fits the window, be it a silly amount; else a segment that asks for an ACK."""
     tcb, buffer, board = conn.tcb, conn.send_buffer, conn.recovery.scoreboard
     room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
     if room <= 0:
@@ -351,7 +352,7 @@ def send_window_probe(conn: Connection, now: Micros) -> None:
     conn.arm_after_send(now)
 
 
-def send_probe(conn: Connection, now: Micros) -> None:
+def send_probe(conn: ConnectionCore, now: Micros) -> None:
     """An empty segment one below SND.UNA, which the peer must answer with an ACK (3.8.4).
 
     Deviation: window probes too are such segments, as Linux sends them, and not one octet of data (3.8.6.1): what the

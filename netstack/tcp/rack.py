@@ -57,7 +57,7 @@ class Rack:
             self.end_seq = record.end
 
     def window(self, in_recovery: bool, sacked_out: int, min_rtt: Micros, srtt: Micros) -> Micros:
-        """RFC 8985 6.2 step 4: the reordering window. None at all while the path has never reordered and loss is sure."""
+        """RFC 8985 6.2 step 4: the reordering window. None while the path has never reordered and loss is sure."""
         if not self.reord_seen and (in_recovery or sacked_out >= self.reordering):
             return 0
         return min((min_rtt >> 2) * self.steps, srtt)

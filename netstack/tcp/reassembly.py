@@ -72,7 +72,7 @@ class ReceiveBuffer:
         while j + 1 < len(lefts) and lefts[j + 1] == stop:
             j += 1
             stop = lefts[j] + len(blocks[j])
-        self.recent = [(start, stop)] + [(a, b) for a, b in self.recent if b < start or a > stop][:3]
+        self.recent = [(start, stop), *[(a, b) for a, b in self.recent if b < start or a > stop][:3]]
 
     def advance(self, rcv_nxt: Seq) -> Seq:
         """RCV.NXT reached `rcv_nxt`: move every block that now is in order to the user. Returns the new RCV.NXT."""

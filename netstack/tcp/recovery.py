@@ -7,85 +7,16 @@ and moves cwnd; it never sends: `output` asks the scoreboard what is pending.
 
 from collections.abc import Sequence
 
-from netstack.config import TcpConfig
-from netstack.counters import Tally
-from netstack.tcp.acknowledge import Acknowledger
-from netstack.tcp.congestion import INFINITE, CongestionControl
-from netstack.tcp.rack import MAX_REORDERING, Rack
-from netstack.tcp.rto import RttEstimator
-from netstack.tcp.scoreboard import Scoreboard
-from netstack.tcp.tcb import Tcb
+from netstack.tcp.reduction import CWR, DISORDER, LOSS, OPEN, RECOVERY, Reduction
 from netstack.units import Micros, Octets, Seq
 
-OPEN, DISORDER, CWR, RECOVERY, LOSS = range(5)
-"""tcpi_ca_state's numbers."""
 
-
-class Recovery:
+class Recovery(Reduction):
     """The recovery state of one connection."""
 
-    __slots__ = (
-        "_prior_cwnd",
-        "_prior_ssthresh",
-        "_prr_delivered",
-        "acks",
-        "again_in",
-        "ca_state",
-        "cc",
-        "config",
-        "cwnd_limited",
-        "cwnd_limited_until",
-        "delivered",
-        "ecn_mark",
-        "frto",
-        "high_seq",
-        "max_packets_out",
-        "mib",
-        "new_data_waits",
-        "prr_out",
-        "rack",
-        "retrans_stamp",
-        "rtt",
-        "scoreboard",
-        "tcb",
-        "timeouts",
-        "undo_marker",
-    )
+    __slots__ = ()
 
-    def __init__(self, tcb: Tcb, cc: CongestionControl, rtt: RttEstimator, config: TcpConfig, mib: Tally) -> None:
-        self.tcb = tcb
-        self.cc = cc
-        self.rtt = rtt
-        self.config = config
-        self.mib = mib
-        self.scoreboard = Scoreboard()
-        self.rack = Rack(config.reordering)
-        self.acks = Acknowledger(tcb, self.scoreboard, self.rack, rtt)
-        self.ca_state = OPEN
-        self.high_seq: Seq = 0
-        """The recovery point: SND.NXT when this episode began (RFC 6582's recover)."""
-        self.undo_marker: Seq | None = None
-        """SND.UNA when cwnd was reduced; None when there is nothing to undo."""
-        self.retrans_stamp: Micros = -1
-        """When the first retransmission of this episode left; -1: none."""
-        self.delivered = 0
-        self.timeouts = 0
-        """RTOs in a row (icsk_retransmits)."""
-        self.frto = False
-        self.ecn_mark = False
-        self.again_in: Micros = 0
-        """RACK wants to look again this long from now; 0: no."""
-        self.new_data_waits = False
-        """Kept by `output`: unsent data exists and the window has room (F-RTO 2.b asks)."""
-        self._prior_cwnd = 0
-        self._prior_ssthresh = 0
-        self._prr_delivered = 0
-        self.prr_out = 0
-        self.cwnd_limited = False
-        self.cwnd_limited_until: Seq = 0
-        self.max_packets_out = 0
-
-    # -- an ACK ---------------------------------------------------------------------------------------------------
+    # -- an ACK ----------------------------------------------------------------------------------------------------------
 
     def on_ack(
         self, ack: Seq, blocks: Sequence[tuple[int, int]], duplicate: bool, ts_ecr: Micros | None, now: Micros
@@ -126,7 +57,7 @@ class Recovery:
         return facts.acked > 0
 
     def on_clean_ack(self, ack: Seq, now: Micros) -> None:
-        """The common ACK, proven by the caller: OPEN, nothing SACKed or lost, it advances SND.UNA. Same result, less work."""
+        """The common ACK, proven by the caller: OPEN, nothing SACKed or lost, SND.UNA advances. Same result, less work."""
         board = self.scoreboard
         records = board.records
         acked = n = 0
@@ -175,9 +106,10 @@ class Recovery:
         facts = self.acks.facts
         if self.ca_state in (CWR, RECOVERY):
             self._reduce(delivered, newly_lost)
-        elif facts.acked or (facts.sacked and self.rack.reordering > self.config.reordering):
-            if delivered and self._limited():
-                self.cc.on_ack(delivered, self.rtt.srtt, now)
+            return
+        progress = facts.acked or (facts.sacked and self.rack.reordering > self.config.reordering)
+        if delivered and progress and self._limited():
+            self.cc.on_ack(delivered, self.rtt.srtt, now)
 
     def _limited(self) -> bool:
         """Whether cwnd was what held us back: an unused window must not grow (RFC 7661's concern, Linux's rule)."""
@@ -199,7 +131,7 @@ class Recovery:
             self.max_packets_out = board.packets_out
             self.cwnd_limited_until = self.tcb.snd_nxt
 
-    # -- the state machine of recovery ------------------------------------------------------------------------------
+    # -- the state machine of recovery -----------------------------------------------------------------------------------
 
     def _alert(self, prior_una: Seq, duplicate: bool, ts_ecr: Micros | None, now: Micros) -> None:
         tcb, board, facts = self.tcb, self.scoreboard, self.acks.facts
@@ -289,14 +221,6 @@ class Recovery:
             self._start_reduction()
         self.ca_state = RECOVERY
 
-    def enter_cwr(self) -> None:
-        """RFC 3168 6.1.2: the peer echoes a congestion mark; react once a window, with nothing to send again."""
-        self._prior_ssthresh = 0
-        if self.ca_state < CWR:
-            self.undo_marker = None
-            self._start_reduction()
-            self.ca_state = CWR
-
     def on_probe_repaired_loss(self) -> None:
         """RFC 8985 7.4.2: a tail loss probe hid a loss; cwnd is reduced all the same."""
         self.undo_marker = None
@@ -349,7 +273,7 @@ class Recovery:
             self.ca_state = LOSS
 
     def on_reorder_timer(self, now: Micros) -> bool:
-        """RFC 8985 6.3: the reordering window of something unacknowledged has passed. True: there is something to send."""
+        """RFC 8985 6.3: the reordering window of something outstanding has passed. True: there is something to send."""
         board = self.scoreboard
         self.again_in = 0
         before = board.in_flight()
@@ -396,166 +320,3 @@ class Recovery:
             self.timeouts = 0
             return True
         return False
-
-    # -- duplicate ACKs standing in for SACK (RFC 6582) ---------------------------------------------------------------
-
-    def _add_reno_sack(self) -> None:
-        board = self.scoreboard
-        before = board.sacked_out
-        board.sacked_out += 1
-        self._limit_reno_sacks()
-        self.delivered += max(0, board.sacked_out - before)
-
-    def _limit_reno_sacks(self) -> None:
-        board = self.scoreboard
-        most = board.packets_out - board.lost_out
-        if board.sacked_out > most:
-            board.sacked_out = max(0, most)
-            self.rack.reordering = min(max(self.rack.reordering, board.packets_out), MAX_REORDERING)
-            self.rack.reord_seen += 1
-
-    def _remove_reno_sacks(self, acked: int) -> int:
-        """A cumulative ACK covers the hole and what the duplicates stood for. Returns what it delivered."""
-        board = self.scoreboard
-        newly = 0
-        if acked > 0:
-            newly = max(acked - board.sacked_out, 1)
-            board.sacked_out = max(0, board.sacked_out - (acked - 1))
-        board.sacked_out = min(board.sacked_out, max(0, board.packets_out - board.lost_out))
-        return newly
-
-    # -- cwnd: reduction and undo ------------------------------------------------------------------------------------
-
-    def _current_ssthresh(self) -> int:
-        cc = self.cc
-        if self.ca_state in (CWR, RECOVERY):
-            return cc.ssthresh
-        return max(cc.ssthresh, (cc.cwnd >> 1) + (cc.cwnd >> 2))
-
-    def _start_reduction(self) -> None:
-        """RFC 6937 3, initialization."""
-        cc = self.cc
-        self.high_seq = self.tcb.snd_nxt
-        self._prior_cwnd = cc.cwnd
-        self._prr_delivered = self.prr_out = 0
-        cc.ssthresh = cc.ssthresh_after_loss()
-
-    def _reduce(self, delivered: int, newly_lost: int) -> None:
-        """RFC 6937 3: cwnd follows what is delivered down to ssthresh, then rebuilds by slow start up to it."""
-        if delivered <= 0 or not self._prior_cwnd:
-            return
-        cc = self.cc
-        in_flight = self.scoreboard.in_flight()
-        room = cc.ssthresh - in_flight
-        self._prr_delivered += delivered
-        if room < 0:
-            send = -(-cc.ssthresh * self._prr_delivered // self._prior_cwnd) - self.prr_out
-        else:
-            send = max(self._prr_delivered - self.prr_out, delivered)
-            if self.acks.facts.una_advanced and not newly_lost:
-                send += 1
-            send = min(room, send)
-        cc.cwnd = in_flight + max(send, 0 if self.prr_out else 1)
-
-    def _end_reduction(self) -> None:
-        cc = self.cc
-        if cc.ssthresh < INFINITE and (self.undo_marker is not None or self.ca_state == CWR):
-            cc.cwnd = cc.ssthresh
-
-    def _start_undo(self) -> None:
-        self.undo_marker = self.tcb.snd_una
-        self.acks.undo_retrans = self.scoreboard.retrans_out or -1
-
-    def note_retransmission(self, segments: int, now: Micros) -> None:
-        """`segments` went out again: PRR and undo count them."""
-        self.prr_out += segments
-        if self.retrans_stamp < 0:
-            self.retrans_stamp = now
-        self.acks.undo_retrans = max(0, self.acks.undo_retrans) + segments
-
-    def _may_undo(self, ts_ecr: Micros | None) -> bool:
-        return self.undo_marker is not None and (not self.acks.undo_retrans or self._delayed(ts_ecr))
-
-    def _delayed(self, ts_ecr: Micros | None) -> bool:
-        """RFC 3522 3.2 (Eifel): the echoed timestamp is older than our first retransmission: the original arrived."""
-        return self.retrans_stamp >= 0 and ts_ecr is not None and ts_ecr < self.retrans_stamp - self.retrans_stamp % 1000
-
-    def _undo(self, unmark: bool) -> None:
-        cc = self.cc
-        if unmark:
-            for record in self.scoreboard.records:
-                record.lost = False
-            self.scoreboard.lost_out = 0
-        if self._prior_ssthresh:
-            cc.cwnd = cc.cwnd_after_undo(self._prior_cwnd)
-            cc.ssthresh = max(cc.ssthresh, self._prior_ssthresh)
-        self.undo_marker = None
-        self.rack.advanced = True
-
-    def _try_undo_recovery(self, ts_ecr: Micros | None) -> bool:
-        """The episode is over. True: stay in the state until something above the recovery point is acknowledged."""
-        if self._may_undo(ts_ecr):
-            self.mib["TcpExtTCPLossUndo" if self.ca_state == LOSS else "TcpExtTCPFullUndo"] += 1
-            self._undo(False)
-        elif self.rack.persist:
-            self.rack.persist -= 1
-        if self.tcb.snd_una == self.high_seq and not self.tcb.sack_ok:
-            if not self._any_retransmitted():
-                self.retrans_stamp = -1
-            return True  # RFC 6582 4.1: no false fast retransmit from the duplicates still on their way
-        if self.ca_state == RECOVERY:
-            self._end_reduction()
-        self.ca_state = OPEN
-        return False
-
-    def _try_undo_dsack(self) -> bool:
-        if self.undo_marker is not None and not self.acks.undo_retrans:
-            self.mib["TcpExtTCPDSACKUndo"] += 1
-            self._undo(False)
-            return True
-        return False
-
-    def _try_undo_partial(self, prior_una: Seq, ts_ecr: Micros | None) -> bool:
-        if self.undo_marker is None or not self._delayed(ts_ecr):
-            return False
-        self.rack.on_reordering(prior_una, self.acks.highest_sacked, self.tcb.eff_snd_mss)
-        if self.scoreboard.retrans_out:
-            return True
-        if not self._any_retransmitted():
-            self.retrans_stamp = -1
-        self.mib["TcpExtTCPPartialUndo"] += 1
-        self._undo(True)
-        self._keep_open()
-        return True
-
-    def _try_undo_loss(self, frto_says_so: bool, ts_ecr: Micros | None) -> bool:
-        if not frto_says_so and not self._may_undo(ts_ecr):
-            return False
-        self._undo(True)
-        self.mib["TcpExtTCPLossUndo"] += 1
-        if frto_says_so:
-            self.mib["TcpExtTCPSpuriousRTOs"] += 1
-        self.timeouts = 0
-        if frto_says_so or self.tcb.sack_ok:
-            self.ca_state = OPEN
-        return True
-
-    def _try_to_open(self) -> None:
-        if not self._any_retransmitted():
-            self.retrans_stamp = -1
-        if self.ecn_mark:
-            self.enter_cwr()
-        if self.ca_state != CWR:
-            self._keep_open()
-
-    def _keep_open(self) -> None:
-        board = self.scoreboard
-        odd = board.sacked_out or board.lost_out or self._any_retransmitted() or self.undo_marker is not None
-        state = DISORDER if odd else OPEN
-        if state != self.ca_state:
-            self.ca_state = state
-            self.high_seq = self.tcb.snd_nxt
-
-    def _any_retransmitted(self) -> bool:
-        board = self.scoreboard
-        return board.retrans_out > 0 or bool(board.records and board.records[0].times)

@@ -13,7 +13,9 @@ class RttEstimator:
     it, and RTTVAR falls only once a round trip: fewer spurious timeouts when an application pauses and resumes.
     """
 
-    __slots__ = ("_mdev", "_mdev_max", "_round_end", "backoff", "min_rtt", "rto", "rto_max", "rto_min", "rttvar4", "srtt8")
+    __slots__ = (
+        "_mdev", "_mdev_max", "_round_end", "backoff", "min_rtt", "rto", "rto_max", "rto_min", "rttvar4", "srtt8",
+    )  # fmt: skip
 
     def __init__(self, initial: Micros, rto_min: Micros, rto_max: Micros) -> None:
         self.rto: Micros = initial

@@ -14,8 +14,9 @@ class Arrival:
     __slots__ = ("ack", "data", "flags", "length", "options", "seq", "text", "urgent", "wnd")
 
     def __init__(
-        self, data: bytes, text: int, end: int, options_at: int, seq: Seq, ack: Seq, flags: int, wnd: Octets, urgent: int
-    ) -> None:
+        self, data: bytes, text: int, end: int, options_at: int,
+        seq: Seq, ack: Seq, flags: int, wnd: Octets, urgent: int,
+    ) -> None:  # fmt: skip
         self.data = data
         self.text = text
         """Offset of the first octet of text in `data`."""

@@ -23,7 +23,7 @@ from netstack.tcp.state import (
 from netstack.units import MILLISECOND, Micros
 
 if TYPE_CHECKING:
-    from netstack.tcp.connection import Connection
+    from netstack.tcp.core import ConnectionCore
 
 NEVER: Micros = 1 << 62
 RETRANSMIT, REORDER, LOSS_PROBE, WINDOW_PROBE = "retransmit", "reorder", "loss-probe", "window-probe"
@@ -36,10 +36,10 @@ class TimerQueue:
     __slots__ = ("_heap", "_order")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[Micros, int, Connection]] = []
+        self._heap: list[tuple[Micros, int, ConnectionCore]] = []
         self._order = count()
 
-    def arm(self, conn: Connection, at: Micros) -> None:
+    def arm(self, conn: ConnectionCore, at: Micros) -> None:
         """Wake `conn` at `at`; the caller has seen that this is earlier than `conn.wake_at`."""
         conn.wake_at = at
         heappush(self._heap, (at, next(self._order), conn))
@@ -78,7 +78,7 @@ class TimerQueue:
                     self.arm(conn, real)
 
 
-def expire(conn: Connection, now: Micros) -> None:
+def expire(conn: ConnectionCore, now: Micros) -> None:
     """Act on every deadline of `conn` that is reached."""
     acking = conn.acking
     if acking.at and now >= acking.at:
@@ -101,9 +101,9 @@ def expire(conn: Connection, now: Micros) -> None:
         conn.finish()
 
 
-def _retransmission_timeout(conn: Connection, now: Micros) -> None:
+def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
     """RFC 6298 5.4-5.6: back off, mark what is outstanding lost, let `output` send the first of it."""
-    recovery, tcb, config = conn.recovery, conn.tcb, conn.tcp.config
+    recovery, tcb = conn.recovery, conn.tcb
     if not recovery.scoreboard.records:
         return
     state = tcb.state
@@ -127,7 +127,7 @@ def _retransmission_timeout(conn: Connection, now: Micros) -> None:
     conn.mark()
 
 
-def _given_up(conn: Connection, now: Micros) -> bool:
+def _given_up(conn: ConnectionCore, now: Micros) -> bool:
     """RFC 9293 3.8.3: R2 reached, in retransmissions for a SYN, in time for data (as Linux models it)."""
     config, recovery = conn.tcp.config, conn.recovery
     state = conn.tcb.state
@@ -148,7 +148,7 @@ def _given_up(conn: Connection, now: Micros) -> bool:
     return _timed_out(conn, limit, now)
 
 
-def _timed_out(conn: Connection, limit: Micros, now: Micros) -> bool:
+def _timed_out(conn: ConnectionCore, limit: Micros, now: Micros) -> bool:
     since = conn.recovery.retrans_stamp
     return since >= 0 and now - since >= limit
 
@@ -162,14 +162,14 @@ def _backoff_time(retries: int, base: Micros, most: Micros) -> Micros:
     return total
 
 
-def _reorder(conn: Connection, now: Micros) -> None:
+def _reorder(conn: ConnectionCore, now: Micros) -> None:
     if conn.recovery.on_reorder_timer(now):
         conn.plain = False
         conn.mark()
     conn.arm_after_ack(now)
 
 
-def _loss_probe(conn: Connection, now: Micros) -> None:
+def _loss_probe(conn: ConnectionCore, now: Micros) -> None:
     """RFC 8985 7.3: one probe, new data if there is any, to draw out the ACK that tells of a tail loss."""
     if not conn.recovery.scoreboard.records:
         return
@@ -177,7 +177,7 @@ def _loss_probe(conn: Connection, now: Micros) -> None:
     conn.start_timer(RETRANSMIT, now + conn.rtt.timeout())
 
 
-def _window_probe(conn: Connection, now: Micros) -> None:
+def _window_probe(conn: ConnectionCore, now: Micros) -> None:
     """RFC 9293 3.8.6.1: the peer's window is closed (or a small segment is held back): ask, with back-off, for ever
     as long as the peer answers."""
     config = conn.tcp.config
@@ -203,13 +203,13 @@ def _window_probe(conn: Connection, now: Micros) -> None:
     conn.start_timer(WINDOW_PROBE, now + probe_interval(conn))
 
 
-def probe_interval(conn: Connection) -> Micros:
+def probe_interval(conn: ConnectionCore) -> Micros:
     """The next probe's delay: as the RTO, doubled each time (3.8.6.1 SHLD-30)."""
     base = max(conn.rtt.rto, 200 * MILLISECOND)
     return min(base << min(conn.probe_backoff, 32), conn.tcp.config.rto_max)
 
 
-def _keepalive(conn: Connection, now: Micros) -> None:
+def _keepalive(conn: ConnectionCore, now: Micros) -> None:
     """RFC 9293 3.8.4: after an idle time, probe; after so many unanswered, the peer is gone."""
     config, options = conn.tcp.config, conn.options
     conn.keepalive_at = 0

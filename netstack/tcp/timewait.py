@@ -17,7 +17,7 @@ from netstack.wire.tcp import ACK, FIN, RST, SYN
 from netstack.wire.tcp_options import build_segment, parse
 
 if TYPE_CHECKING:
-    from netstack.tcp.connection import Connection
+    from netstack.tcp.core import ConnectionCore
     from netstack.tcp.demux import Tcp
 
 _PLAIN = Struct("!IIIHHHH")
@@ -44,7 +44,7 @@ class TimeWait:
         "ts_recent",
     )
 
-    def __init__(self, conn: Connection, now: Micros) -> None:
+    def __init__(self, conn: ConnectionCore, now: Micros) -> None:
         tcb = conn.tcb
         self.tcp: Tcp = conn.tcp
         self.key = conn.key

@@ -79,7 +79,7 @@ class ReceiveWindow:
         return max(window, current)
 
     def on_data(self, length: Octets, mss: Octets) -> None:
-        """Segments in order arrived: as slow start on the other side, the offered share grows two segments at a time."""
+        """Segments in order arrived: as in slow start, the offered share grows two segments at a time."""
         if self.ssthresh < self.rcvbuf >> 1 and length >= mss >> 1:
             self.ssthresh = min(self.ssthresh + 2 * max(length, mss), self.rcvbuf >> 1)
 

@@ -1,0 +1,373 @@
+"""What a connection holds: its TCB and parts, its deadlines, its changes of state, what it owes and whom it tells.
+
+`user` adds the user's calls, `connection` the arrival of segments. The modules that decide (`output`, `timers`,
+`opening`, `loss_probe`, `challenge`) work on this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from netstack.events import Dropped, StateChanged
+from netstack.ip.path import Path
+from netstack.tcp import loss_probe, opening, output, timers
+from netstack.tcp.acking import AckPolicy
+from netstack.tcp.options import SocketOptions
+from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
+from netstack.tcp.reassembly import ReceiveBuffer
+from netstack.tcp.recovery import Recovery
+from netstack.tcp.reduction import OPEN
+from netstack.tcp.rto import RttEstimator
+from netstack.tcp.send_buffer import SendBuffer
+from netstack.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, TIME_WAIT, TRANSITIONS, Cause, State
+from netstack.tcp.tcb import Tcb
+from netstack.tcp.window import ReceiveWindow
+from netstack.units import Micros, Octets, Seq
+from netstack.wire.tcp import ACK, RST
+
+if TYPE_CHECKING:
+    from netstack.tcp.demux import Tcp
+    from netstack.tcp.listener import Listener
+
+NEVER: Micros = 1 << 62
+
+
+class ConnectionCore:
+    """The parts of one connection.
+
+    `observer`, when set, is called from `Tcp.transmit` with readiness bits (`readiness`) whenever something changed.
+    """
+
+    __slots__ = (
+        "acking",
+        "close_at",
+        "duplicate",
+        "error",
+        "fin_queued",
+        "fin_sent",
+        "keepalive_at",
+        "keepalives_out",
+        "key",
+        "last_oow_ack_at",
+        "last_received_at",
+        "last_sent_at",
+        "listener",
+        "marked",
+        "more",
+        "observer",
+        "options",
+        "path",
+        "peer_fin_at",
+        "pending",
+        "plain",
+        "ports",
+        "probe_backoff",
+        "probes_out",
+        "probes_since",
+        "receive_buffer",
+        "recovery",
+        "reset_due",
+        "rtt",
+        "send_buffer",
+        "send_mss",
+        "small_sent",
+        "soft_error",
+        "starved",
+        "syn_due",
+        "tcb",
+        "tcp",
+        "timer",
+        "timer_at",
+        "tlp_high_seq",
+        "tlp_is_retransmission",
+        "user_gone",
+        "wake_at",
+        "window",
+        "wscale_seen",
+    )
+
+    def __init__(self, tcp: Tcp, key: bytes, path: Path, iss: Seq, options: SocketOptions) -> None:
+        config = tcp.config
+        self.tcp = tcp
+        self.key = key
+        """Remote address, local address, remote port, local port, as they arrive on the wire."""
+        self.path = path
+        self.options = options
+        self.ports = int.from_bytes(key[-2:] + key[-4:-2], "big")
+        """Local and remote port as the first word of our headers."""
+        rmss = opening.receive_mss(path, options)
+        self.tcb = Tcb(iss, rmss, rmss)
+        self.send_mss: Octets = rmss
+        """`tcb.eff_snd_mss`, bounded by half the largest window a small peer ever offered."""
+        self.send_buffer = SendBuffer(iss + 1)
+        self.receive_buffer = ReceiveBuffer()
+        self.rtt = RttEstimator(config.initial_rto, config.rto_min, config.rto_max)
+        self.recovery = Recovery(self.tcb, tcp.congestion(options), self.rtt, config, tcp.counters.mib)
+        rcvbuf = options.rcvbuf or config.rmem[1]
+        self.window = ReceiveWindow(rcvbuf, bool(options.rcvbuf), opening.initial_window(rcvbuf, rmss))
+        self.acking = AckPolicy(min(config.base_mss, rmss), rmss)
+        self.observer: Callable[[int], None] | None = None
+        self.listener: Listener | None = None
+        """Until accepted by the user, the listener that this connection belongs to."""
+        self.error = 0
+        self.soft_error = 0
+        """errno of the last ICMP error that does not end a connection by itself (RFC 9293 3.9.2.2)."""
+        self.pending = 0
+        self.marked = False
+        self.plain = False
+        """Header prediction may be used: ESTABLISHED, no gap, nothing lost."""
+        self.user_gone = False
+        self.starved = False
+        """The user was told that the send buffer is full, and waits for WRITABLE."""
+        self.more = False
+        self.fin_queued = False
+        self.fin_sent = False
+        self.peer_fin_at: Seq | None = None
+        self.reset_due = False
+        self.syn_due = False
+        self.wscale_seen = False
+        """The peer's SYN carried a window scale option, so ours may too (RFC 7323 2.2)."""
+        self.duplicate: tuple[Seq, Seq] | None = None
+        """What arrived twice and the next ACK reports (D-SACK)."""
+        self.small_sent: Seq = iss
+        self.last_sent_at: Micros = -1
+        self.last_received_at: Micros = 0
+        self.last_oow_ack_at: Micros = -1
+        self.timer = timers.RETRANSMIT
+        self.timer_at: Micros = 0
+        self.keepalive_at: Micros = 0
+        self.close_at: Micros = 0
+        self.wake_at: Micros = NEVER
+        self.probes_out = 0
+        self.probe_backoff = 0
+        self.probes_since: Micros = -1
+        self.keepalives_out = 0
+        self.tlp_high_seq: Seq | None = None
+        self.tlp_is_retransmission = False
+
+    # -- identity and state ----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """One of the eleven states."""
+        return self.tcb.state
+
+    @property
+    def local(self) -> tuple[bytes, int]:
+        """Our address and port."""
+        return self.path.source, int.from_bytes(self.key[-2:], "big")
+
+    @property
+    def remote(self) -> tuple[bytes, int]:
+        """The peer's address and port."""
+        return self.path.destination, int.from_bytes(self.key[-4:-2], "big")
+
+    def note_duplicate(self, left: Seq, right: Seq) -> None:
+        """Octets [left, right) arrived twice: the next ACK says so (RFC 2883)."""
+        if self.tcb.sack_ok and self.tcp.config.dsack:
+            self.duplicate = (left, right)
+            self.tcp.counters.mib["TcpExtTCPDSACKOldSent"] += 1
+
+    def sack_blocks(self) -> list[tuple[Seq, Seq]]:
+        """SACK blocks for the next ACK, D-SACK first."""
+        recent = self.receive_buffer.recent
+        return recent if self.duplicate is None else [self.duplicate, *recent]
+
+    def move(self, cause: Cause) -> None:
+        """Follow one edge of the table."""
+        tcb = self.tcb
+        old = tcb.state
+        new = TRANSITIONS[cause].get(old, old)
+        if new is old:
+            return
+        tcb.state = new
+        self.plain = False
+        if self.tcp.events is not None:
+            self.tcp.events(StateChanged(self.tcp.now, self.key, old, new, cause))
+
+    def on_open(self, now: Micros) -> None:
+        """ESTABLISHED: the options are settled, the user may write."""
+        self.sync_mss()
+        self.acking.rcv_mss = min(self.acking.rcv_mss, max(self.tcb.rcv_wnd >> 1, 88))
+        recovery = self.recovery
+        if recovery.timeouts > 1:
+            recovery.cc.cwnd = 1  # RFC 6298 5.7, RFC 5681 3.1: more than one SYN was needed
+        self.rtt.backoff = 0
+        self.last_sent_at = -1
+        self.start_keepalive(now)
+        self.predict()
+        self.notify(WRITABLE)
+
+    def sync_mss(self) -> None:
+        """The segment size to use now: Eff.snd.MSS, at most half the window of a peer with a small one (Linux)."""
+        tcb = self.tcb
+        most = tcb.max_snd_wnd >> 1 if tcb.max_snd_wnd > 536 else tcb.max_snd_wnd
+        mss = tcb.eff_snd_mss
+        self.send_mss = max(most, 28) if 0 < most < mss else mss
+
+    def on_path_mtu(self, now: Micros) -> None:
+        """The path takes less than it did (RFC 1191): smaller segments, and those that were too big again, at once."""
+        tcb, old = self.tcb, self.send_mss
+        tcb.smss = min(tcb.smss, self.path.mtu - 40)
+        tcb.eff_snd_mss = tcb.smss - (12 if tcb.ts_ok else 0)
+        self.sync_mss()
+        if tcb.state.synchronized:
+            self.recovery.on_too_big(old, self.send_mss)
+            self.plain = False
+            self.mark()
+
+    def on_fin_wait_2(self, now: Micros) -> None:
+        """FIN-WAIT-2 with nobody left to read would last for ever if the peer forgot us (Linux's tcp_fin_timeout)."""
+        if self.user_gone:
+            self.close_at = now + self.tcp.config.fin_timeout
+            self.arm(self.close_at)
+
+    def fail(self, errno: int, cause: Cause) -> None:
+        """The connection ended in error; what is in order may still be read."""
+        self.error = errno
+        self.move(cause)
+        self.finish()
+        self.notify(FAILED)
+
+    def abort(self) -> None:
+        """3.10.5: reset the connection; what was queued is lost."""
+        self.user_gone = True
+        self.observer = None
+        state = self.tcb.state
+        if state is CLOSED or state is TIME_WAIT:
+            return
+        if state is not SYN_SENT:
+            self.reset_now()
+        self.move(Cause.ABORT_CALLED)
+        self.finish()
+
+    def finish(self) -> None:
+        """CLOSED: out of the table, timers off, buffers released."""
+        if self.listener is not None:
+            self.listener.forget(self)
+        self.tcp.remove(self)
+        self.timer_at = self.keepalive_at = self.close_at = self.acking.at = 0
+        self.acking.scheduled = self.acking.due = False
+        self.recovery.scoreboard.clear()
+        self.send_buffer.clear()
+        self.receive_buffer.prune()
+        self.notify(READABLE | WRITABLE | HANGUP)
+
+    def reset_now(self, now: Micros = 0) -> None:
+        """A RST leaves with the next transmit: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>."""
+        self.reset_due = True
+        self.tcp.counters.mib["TcpOutRsts"] += 1
+        self.mark()
+
+    def predict(self) -> None:
+        """After the slow path: may header prediction be used for the next segment?"""
+        recovery = self.recovery
+        self.plain = (
+            self.tcb.state is ESTABLISHED
+            and not self.receive_buffer.held
+            and recovery.ca_state == OPEN
+            and not recovery.scoreboard.sacked_out
+            and self.peer_fin_at is None
+        )
+
+    def resend_syn_ack(self, now: Micros) -> None:
+        """The peer sent its SYN again."""
+        self.recovery.scoreboard.records[0].times += 1
+        self.syn_due = True
+        self.mark()
+
+    def drop(self, reason: str, now: Micros) -> None:
+        """Count, and tell who watches, that input was refused."""
+        self.tcp.counters.drops["tcp." + reason] += 1
+        if self.tcp.events is not None:
+            self.tcp.events(Dropped(now, "tcp." + reason))
+
+    def mark(self) -> None:
+        """Something may want to leave: `transmit` will be asked."""
+        if not self.marked:
+            self.marked = True
+            self.tcp.ready.append(self)
+
+    def notify(self, flags: int) -> None:
+        """Tell the observer at the next transmit."""
+        if not self.pending:
+            self.tcp.upcalls.append(self)
+        self.pending |= flags
+
+    def transmit(self, now: Micros) -> None:
+        """Send what should leave now."""
+        state = self.tcb.state
+        if self.reset_due:
+            self.reset_due = False
+            output.segment(self, self.tcb.snd_nxt, b"", RST | ACK, 1, now, "reset")
+        elif state is SYN_SENT or state is SYN_RECEIVED:
+            opening.transmit(self, now)
+        elif state is not CLOSED:
+            output.transmit(self, now)
+
+    # -- deadlines -------------------------------------------------------------------------------------------------------
+
+    def deadline(self) -> Micros:
+        """The earliest of the connection's deadlines; NEVER when none is armed."""
+        earliest = NEVER
+        for at in (self.timer_at, self.acking.at, self.keepalive_at, self.close_at):
+            if at and at < earliest:
+                earliest = at
+        return earliest
+
+    def arm(self, at: Micros) -> None:
+        """Make sure that `timers` wakes us at `at` or earlier."""
+        if at < self.wake_at:
+            self.tcp.timers.arm(self, at)
+
+    def start_timer(self, kind: str, at: Micros) -> None:
+        """Arm the one timer of the send side for `kind`."""
+        self.timer = kind
+        self.timer_at = at
+        if at < self.wake_at:
+            self.tcp.timers.arm(self, at)
+
+    def arm_after_ack(self, now: Micros) -> None:
+        """RFC 6298 5.2-5.3, RFC 8985 6.3 and 7.2: what to wait for while something is outstanding."""
+        recovery = self.recovery
+        if not recovery.scoreboard.records:
+            self.timer_at = 0
+        elif recovery.again_in:
+            self.start_timer(timers.REORDER, now + recovery.again_in)
+        elif loss_probe.allowed(self):
+            self.start_timer(timers.LOSS_PROBE, now + loss_probe.timeout(self))
+        else:
+            self.start_timer(timers.RETRANSMIT, now + self.rtt.timeout())
+
+    def arm_after_send(self, now: Micros) -> None:
+        """RFC 6298 5.1: a timer runs while anything is outstanding; the loss probe counts from the last segment."""
+        if loss_probe.allowed(self):
+            if not self.recovery.again_in:
+                self.start_timer(timers.LOSS_PROBE, now + loss_probe.timeout(self))
+        elif not self.timer_at or self.timer == timers.WINDOW_PROBE:
+            self.start_timer(timers.RETRANSMIT, now + self.rtt.timeout())
+
+    def start_window_probes(self, now: Micros) -> None:
+        """Unsent data, nothing outstanding, and the window does not take it: begin to ask (3.8.6.1)."""
+        if output.unsent(self):
+            self.start_timer(timers.WINDOW_PROBE, now + timers.probe_interval(self))
+
+    def start_keepalive(self, now: Micros) -> None:
+        """Arm the keepalive timer when SO_KEEPALIVE is on."""
+        if self.options.keepalive:
+            self.keepalive_at = now + (self.options.keepidle or self.tcp.config.keepalive_time)
+            self.arm(self.keepalive_at)
+
+    def check(self) -> None:
+        """Assert every invariant; tests call this after each step."""
+        tcb = self.tcb
+        tcb.check()
+        if tcb.state is not CLOSED and tcb.state is not TIME_WAIT:
+            self.recovery.scoreboard.check(tcb.snd_una, tcb.snd_nxt, tcb.sack_ok)
+            self.receive_buffer.check(tcb.rcv_nxt)
+            if tcb.state.synchronized:
+                assert self.send_buffer.start == min(tcb.snd_una, self.send_buffer.end)
+            if self.recovery.scoreboard.records:
+                assert self.timer_at, "something is outstanding and no timer runs"
+                assert self.wake_at <= self.timer_at

@@ -1,0 +1,137 @@
+"""The user's calls (RFC 9293 3.9.1, 3.10.2-3.10.5): SEND, RECEIVE, CLOSE, ABORT. Each changes variables and returns."""
+
+from __future__ import annotations
+
+from errno import EPIPE
+
+from netstack.tcp.core import ConnectionCore
+from netstack.tcp.state import CLOSED, FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, TIME_WAIT, TRANSITIONS, Cause
+from netstack.units import Octets
+
+
+class UserCalls(ConnectionCore):
+    """What a socket asks of its connection. No call has a clock: time-dependent rules go by `Tcp.now`."""
+
+    __slots__ = ()
+
+    @property
+    def readable(self) -> Octets:
+        """Octets in order that wait for the user."""
+        return self.receive_buffer.ready
+
+    @property
+    def eof(self) -> bool:
+        """The peer's FIN was reached, or the connection is over: after `readable` octets nothing more comes."""
+        state = self.tcb.state
+        return not state.can_receive and state is not SYN_SENT and state is not SYN_RECEIVED
+
+    @property
+    def send_space(self) -> Octets:
+        """Octets that `send` would accept now."""
+        space = self.send_limit - len(self.send_buffer)
+        return space if space > 0 else 0
+
+    @property
+    def send_limit(self) -> Octets:
+        """The send buffer's size: SO_SNDBUF, or what keeps twice cwnd, within tcp_wmem (Linux's auto-tuning)."""
+        if self.options.sndbuf:
+            return self.options.sndbuf
+        _, default, most = self.tcp.config.wmem
+        return min(max(default, 2 * self.recovery.cc.cwnd * self.tcb.smss), most)
+
+    def send(self, data: bytes, more: bool = False) -> Octets:
+        """Queue octets; returns how many were taken (0: the buffer is full; WRITABLE will say when it is not).
+
+        `data` is kept by reference. `more` (MSG_MORE) holds a last, partial segment back. BrokenPipeError after
+        `shutdown`, `close` or the end of the connection.
+        """
+        if self.fin_queued or self.tcb.state is CLOSED or self.tcb.state is TIME_WAIT:
+            raise BrokenPipeError(EPIPE, "Broken pipe")
+        size = len(data)
+        space = self.send_space
+        self.more = more
+        if size > space:
+            self.starved = True
+            if not space:
+                return 0
+            data, size = data[:space], space
+        if size:
+            self.send_buffer.append(data)
+            self.mark()
+        return size
+
+    def recv(self, limit: Octets) -> bytes | None:
+        """Up to `limit` octets in order; None: nothing yet; b"": the end of the stream."""
+        buffer = self.receive_buffer
+        if not buffer.ready:
+            return b"" if self.eof else None
+        data = buffer.read(limit)
+        self._taken(len(data))
+        return data
+
+    def recv_into(self, target: bytearray | memoryview) -> Octets | None:
+        """Like `recv` into a writable buffer; returns the octets written, 0 at the end of the stream."""
+        view = memoryview(target)
+        data = self.recv(len(view))
+        if data is None:
+            return None
+        view[: len(data)] = data
+        return len(data)
+
+    def peek(self, limit: Octets) -> bytes | None:
+        """What `recv` would return, left where it is."""
+        if not self.receive_buffer.ready:
+            return b"" if self.eof else None
+        return self.receive_buffer.peek(limit)
+
+    def _taken(self, size: Octets) -> None:
+        """The user read `size` octets: an owed ACK may go, and a window that doubled is announced (3.8.6.2.2)."""
+        tcb, acking, tcp = self.tcb, self.acking, self.tcp
+        if not tcb.state.can_receive:
+            return
+        self.window.on_read(size, acking.rcv_mss, self.rtt.srtt, tcp.config, tcp.now)
+        if acking.scheduled:
+            if tcb.rcv_nxt - tcb.rcv_wup > acking.rcv_mss or (
+                acking.pushed and not acking.pingpong and not self.receive_buffer.ready
+            ):
+                acking.due = True
+            self.mark()
+            return
+        remains = tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt
+        if 2 * remains <= self.window.clamp:
+            buffer = self.receive_buffer
+            window = self.window.select(tcb, buffer.ready + buffer.held, acking.rcv_mss)
+            if window and window >= 2 * remains:
+                acking.due = acking.scheduled = True
+                self.mark()
+
+    def shutdown(self) -> None:
+        """No more sending: a FIN follows what is queued (3.10.4 CLOSE, of which half closes half the connection)."""
+        if self.fin_queued:
+            return
+        self.fin_queued = True
+        self.more = False
+        if self.tcb.state in TRANSITIONS[Cause.CLOSE_CALLED] and self.tcb.state is not SYN_SENT:
+            self.move(Cause.CLOSE_CALLED)
+        self.mark()
+
+    def close(self) -> None:
+        """The user is gone. Unread data makes it a reset, since it will never be delivered (RFC 2525 2.17)."""
+        if self.user_gone:
+            return
+        self.user_gone = True
+        self.observer = None
+        state = self.tcb.state
+        if state is CLOSED or state is TIME_WAIT:
+            return
+        if self.options.linger == 0 or self.receive_buffer.ready:
+            self.tcp.counters.mib["TcpExtTCPAbortOnClose" if self.receive_buffer.ready else "TcpExtTCPAbortOnData"] += 1
+            self.abort()
+        elif state is SYN_SENT:
+            self.move(Cause.CLOSE_CALLED)
+            self.finish()
+        elif self.fin_queued:
+            if state is FIN_WAIT_2:
+                self.on_fin_wait_2(self.tcp.now)
+        else:
+            self.shutdown()
