@@ -12,6 +12,7 @@ from netstack.aio.tls import Tls, app_transport
 from netstack.aio.transport import StackTransport
 from netstack.sockets.address import Address, Endpoint, pack, unpack
 from netstack.sockets.errors import os_error
+from netstack.sockets.stream import fin_reached
 from netstack.tcp.connection import Connection
 
 AnyProtocol = TypeVar("AnyProtocol", bound=asyncio.BaseProtocol)
@@ -78,7 +79,7 @@ async def connect(driver: Driver, local: Endpoint | None, remote: Endpoint) -> C
         driver.wake()
         raise
     connection.observer = None
-    if connection.error and not (connection.readable or connection.eof):
+    if connection.error and not connection.readable and not fin_reached(connection):
         raise os_error(connection.error, _failure(connection, remote))
     return connection
 
