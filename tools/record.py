@@ -20,7 +20,7 @@ from pathlib import Path
 
 from record_programs import CLIENT, READY, SERVER, pattern
 from record_scenarios import PROGRAMS, SCENARIOS, Scenario
-from record_wire import Forwarder, Namespaces
+from record_wire import Forwarder, Loopback, Namespaces
 
 HERE = Path(__file__).parent
 README = """# Captures to replay
@@ -28,9 +28,11 @@ README = """# Captures to replay
 All recorded by `tools/record.py` (run as root; it makes the network namespaces that it needs and removes them), between
 two real programs over the kernel's own TCP on both sides:
 {software}.
-Client {client}, server {server}, MTU 1500, offloads off, 2 ms each way (simultaneous-close: 30 ms). A forwarder in
-user space carries the frames, loses or delays those that a scenario names, and writes the capture as the server's
-interface sees it: what is lost on the way to the server is not in it, what is lost on the way to the client is.
+Client {client}, server {server}, MTU 1500, offloads off, 2 ms each way (simultaneous-close, client-side-fin and
+client-side-killed: 30 ms). A forwarder in user space carries the frames, loses or delays those that a scenario names,
+and writes the capture as the server's interface sees it: what is lost on the way to the server is not in it, what is
+lost on the way to the client is. The client-side ones are taken at the client's; loopback-download has both in one
+namespace, and is what its loopback interface sees.
 
 `NAME.txt` beside `NAME.pcap` is what `netstack replay --states NAME.pcap` prints; the tests compare, and
 `NETSTACK_UPDATE=1 pytest tests/replay` writes it anew.
@@ -50,11 +52,16 @@ def record(scenario: Scenario, into: Path) -> None:
         with contextlib.ExitStack() as stack:
             if scenario.server:
                 stack.enter_context(serving(scenario.server, namespaces, directory))
-            forwarder = stack.enter_context(Forwarder(namespaces, path, scenario.delay, scenario.impairment()))
+            recorder: Forwarder | Loopback
+            if scenario.taken_at == "loopback":
+                recorder = Loopback(namespaces, path)
+            else:
+                recorder = Forwarder(namespaces, path, scenario.delay, scenario.impairment(), scenario.taken_at)
+            stack.enter_context(recorder)
             run_client(scenario, namespaces, directory)
             time.sleep(0.3 + 4 * scenario.delay / 1e6)  # the last FIN and ACK are on their way
-        if not all(forwarder.counts.values()):
-            raise RuntimeError(f"{scenario.name}: nothing was recorded in one direction: {forwarder.counts}")
+        if not all(recorder.counts.values()):
+            raise RuntimeError(f"{scenario.name}: nothing was recorded in one direction: {recorder.counts}")
 
 
 @contextlib.contextmanager
@@ -82,7 +89,7 @@ def serving(arguments: list[str], namespaces: Namespaces, directory: str) -> Ite
 def run_client(scenario: Scenario, namespaces: Namespaces, directory: str) -> None:
     """Run the client to its end, or kill it as the scenario says."""
     own = scenario.client[0] == str(PROGRAMS)
-    with namespaces.inside("client"):
+    with namespaces.inside("server" if scenario.taken_at == "loopback" else "client"):
         client = subprocess.Popen(
             [sys.executable, *scenario.client] if own else scenario.client,
             cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -90,8 +97,9 @@ def run_client(scenario: Scenario, namespaces: Namespaces, directory: str) -> No
     try:
         if scenario.kill_after is not None:
             time.sleep(scenario.kill_after)
-            client.send_signal(signal.SIGSTOP)
-            time.sleep(0.1)
+            if scenario.stop_first:
+                client.send_signal(signal.SIGSTOP)
+                time.sleep(0.1)
         else:
             client.wait(scenario.user_timeout)
     finally:

@@ -15,6 +15,7 @@ CLIENT, SERVER = "192.0.2.1", "192.0.2.2"
 PORT = 80
 READY = "ready"
 STRIDE = 37
+SIZES = {"/download": 400_000, "/short": 120_000}
 
 
 def pattern(size: int) -> bytes:
@@ -23,7 +24,7 @@ def pattern(size: int) -> bytes:
 
 
 def http() -> None:
-    """HTTP/1.1 with keep-alive: GET answers a line, POST tells how much it got, /download sends 400,000 octets."""
+    """HTTP/1.1 with keep-alive: tells how much it got as a body; /download sends 400,000 octets, /short 120,000."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -32,7 +33,7 @@ def http() -> None:
                 lengths = [int(field.split(":")[1]) for field in fields if field.lower().startswith("content-length:")]
                 body = await reader.readexactly(lengths[0]) if lengths else b""
                 path = line.split()[1]
-                answer = pattern(400_000) if path == "/download" else f"{path}: {len(body)} octets\n".encode()
+                answer = pattern(SIZES[path]) if path in SIZES else f"{path}: {len(body)} octets\n".encode()
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):

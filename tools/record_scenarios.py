@@ -63,6 +63,15 @@ class FirstSynAckLost:
         return [(0, frame)]
 
 
+def both(one: Impairment, other: Impairment) -> Impairment:
+    """Two impairments, one behind the other."""
+
+    def impair(sender: str, frame: Frame) -> list[tuple[int, Frame]]:
+        return [(a + b, last) for a, first in one(sender, frame) for b, last in other(sender, first)]
+
+    return impair
+
+
 @dataclass(frozen=True)
 class Scenario:
     """One capture: `server` are arguments for Python, `client` a command line; `NAME.pcap` is the result."""
@@ -74,7 +83,11 @@ class Scenario:
     impairment: Callable[[], Impairment] = lambda: untouched
     delay: int = 2 * MILLISECOND
     kill_after: float | None = None
-    """Seconds after which the client is stopped for a moment and then killed, so that it has octets unread."""
+    """Seconds after which the client is killed."""
+    stop_first: bool = True
+    """Stop it for a moment before it is killed, so that it has octets unread."""
+    taken_at: str = "server"
+    """At whose interface: "server", "client", or "loopback" (client and server in one namespace, offloads on)."""
     user_timeout: float = 30
     size: int = 0
     """Octets of the file that http.server serves as /file."""
@@ -184,6 +197,39 @@ SCENARIOS = [
         [*CURL, f"{URL}/1"],
         program("http"),
         FirstSynAckLost,
+    ),
+    Scenario(
+        "loopback-download",
+        "a download over loopback: segments of 64 KiB, checksums not filled in, one address for both ends",
+        [*CURL, f"{URL}/short"],
+        program("http"),
+        taken_at="loopback",
+    ),
+    Scenario(
+        "client-side-fin",
+        "taken at the client: the server's FIN and the client's cross, 30 ms away",
+        program("closing_too"),
+        program("closing_first"),
+        delay=30 * MILLISECOND,
+        taken_at="client",
+    ),
+    Scenario(
+        "client-side-loss",
+        "taken at the client: a segment of the download and one of the upload are lost on their way",
+        [*CURL, "--data-binary", "@body", f"{URL}/short"],
+        program("http"),
+        lambda: both(Nth("server", 20, drop), Nth("client", 5, drop)),
+        taken_at="client",
+    ),
+    Scenario(
+        "client-side-killed",
+        "taken at the client: its RST meets data that the server has already sent",
+        [*CURL, f"{URL}/short"],
+        program("http"),
+        delay=30 * MILLISECOND,
+        kill_after=0.25,
+        stop_first=False,
+        taken_at="client",
     ),
     scan("syn", "-sS", "nmap's SYN scan of an open and a closed port"),
     scan("fin", "-sF", "nmap's FIN scan of an open and a closed port"),

@@ -4,9 +4,11 @@
     192.0.2.1  "net0" <- veth -> "client" <- forwarder -> "server" <- veth -> "net0"  192.0.2.2
 
 Both ends are the kernel's own TCP. The forwarder (two AF_PACKET sockets) delays each frame by `delay` microseconds,
-asks an `Impairment` what to do with it, and writes the capture as the server's interface sees it: a frame from the
-client is recorded when it is handed to the server, one from the server as it comes out. So no tcpdump is needed, nor
-a kernel with netem.
+asks an `Impairment` what to do with it, and writes the capture as one end's interface sees it: at the server's, a frame
+from the client is recorded when it is handed to the server, one from the server as it comes out. So no tcpdump is
+needed, nor a kernel with netem.
+
+`Loopback` records a conversation inside the server's namespace instead, with all offloads: segments of up to 64 KiB.
 """
 
 import contextlib
@@ -30,6 +32,7 @@ SIOCETHTOOL = 0x8946
 OFFLOADS_OFF = {"rx checksum": 0x15, "tx checksum": 0x17, "tso": 0x1F, "gso": 0x24, "gro": 0x2C}
 """ETHTOOL_S... commands that take an ethtool_value: segments on this wire have the size they would have on a cable."""
 PACKET_OUTGOING = 4
+SO_RCVBUFFORCE = 33
 SYSCTLS = {
     "ipv6/conf/all/disable_ipv6": "1",  # no neighbour discovery in the captures
     "ipv6/conf/default/disable_ipv6": "1",
@@ -138,8 +141,11 @@ def offloads_off(interface: str) -> None:
 class Forwarder:
     """Carries frames between the two cables in a thread of its own, and records them."""
 
-    def __init__(self, namespaces: Namespaces, path: Path, delay: int, impairment: Impairment) -> None:
+    def __init__(
+        self, namespaces: Namespaces, path: Path, delay: int, impairment: Impairment, taken_at: str = "server"
+    ) -> None:
         self.pcap = PcapFile(path)
+        self.taken_at = taken_at
         self.delay = delay
         self.impairment = impairment
         self.counts = {"client": 0, "server": 0}
@@ -185,14 +191,14 @@ class Forwarder:
             if address[2] == PACKET_OUTGOING:
                 continue
             now = microseconds()
-            if side == "server":
+            if side == self.taken_at:
                 self._record(now, side, frame)
             for later, delivered in self.impairment(side, frame):
                 self._order += 1
                 heapq.heappush(self._due, (now + self.delay + later, self._order, side, delivered))
 
     def _deliver(self, sender: str, frame: Frame) -> None:
-        if sender == "client":
+        if sender != self.taken_at:
             self._record(microseconds(), sender, frame)
         self.sockets["server" if sender == "client" else "client"].send(frame)
 
@@ -200,6 +206,40 @@ class Forwarder:
         if struct.unpack_from("!H", frame, 12)[0] == IPV4:  # ARP says nothing about a conversation
             self.counts[sender] += 1
             self.pcap.write(now, frame)
+
+
+class Loopback:
+    """Records what passes the loopback interface of the server's namespace, as it passes there."""
+
+    def __init__(self, namespaces: Namespaces, path: Path) -> None:
+        self.pcap = PcapFile(path)
+        self.counts = {"client": 0, "server": 0}
+        with namespaces.inside("server"):
+            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)  # a burst of large frames must fit
+            self.socket.bind(("lo", 0))
+        self.socket.settimeout(0.05)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Loopback":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.socket.close()
+        self.pcap.close()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                frame, address = self.socket.recvfrom(1 << 17)
+                if address[2] != PACKET_OUTGOING:  # each frame is seen going out and coming in
+                    self.pcap.write(microseconds(), frame)
+                    self.counts["client"] += 1
+                    self.counts["server"] += 1
 
 
 def microseconds() -> int:

@@ -79,13 +79,13 @@ class RecordedServer:
         if segment.flags & SYN:
             self._syn(at, segment)
             return
-        if self.state in (LISTEN, SYN_SENT) or segment.end < self.rcv_nxt:
+        if self.state in (LISTEN, SYN_SENT):
             return
         if segment.flags & RST:
             if self._resets(segment):
                 self.move(at, CLOSED, "rcv RST")
             return
-        if not segment.flags & ACK or segment.ack > self.snd_nxt:
+        if segment.end < self.rcv_nxt or not segment.flags & ACK or segment.ack > self.snd_nxt:
             return
         if self.state == SYN_RECEIVED:
             if segment.ack < 1:

@@ -169,7 +169,7 @@ def _relative(conversation: Conversation, packets: list[Packet]) -> list[Recorde
 
 def _find_problem(conversation: Conversation, group: _Group) -> None:
     """Set `problem` when there is one, and the streams."""
-    cut = {packet.number: packet.cut for packet in group.packets if packet.cut}
+    cut = [packet for packet in group.packets if packet.cut]
     if conversation.kind is Kind.NONE:
         conversation.problem = _no_handshake(conversation)
     if group.cuts:
@@ -184,18 +184,18 @@ def _find_problem(conversation: Conversation, group: _Group) -> None:
     conversation.client_stream = assemble(client, server)
     conversation.server_stream = assemble(server, client)
     for name, stream in (("client", conversation.client_stream), ("server", conversation.server_stream)):
-        gap = stream.missing
-        if gap and cut:
-            number = next(iter(cut))
-            conversation.problem = (
-                f"packet {number} was cut when it was captured ({cut[number]} octets left out):"
-                f" octets {gap[0]} to {gap[1]} of the {name}'s are not known"
-            )
-        elif gap:
-            what = f"octets {gap[0]} to {gap[1]}" if gap[0] < gap[1] else f"octet {gap[0]}"
-            conversation.problem = f"{what} of the {name}'s (or its FIN) were acknowledged but are not in the capture"
-        if gap:
+        if stream.missing:
+            conversation.problem = _missing(name, *stream.missing, next(iter(cut), None))
             return
+
+
+def _missing(name: str, first: int, last: int, cut: Packet | None) -> str:
+    """Why octets are not known; `cut`: a packet of which a part is missing."""
+    what = f"octets {first} to {last}" if first < last else f"octet {first}"
+    if cut is None:
+        return f"{what} of the {name}'s (or its FIN) were acknowledged but are not in the capture"
+    how = "is shorter than its IP header says" if cut.short else "was cut when it was captured"
+    return f"packet {cut.number} {how} ({cut.cut} octets missing): {what} of the {name}'s are not known"
 
 
 def _no_handshake(conversation: Conversation) -> str:

@@ -30,7 +30,9 @@ class Packet:
     segment: tcp.Segment
     options: tcp_options.Options
     cut: Octets
-    """Octets of payload at the end that the capture left out."""
+    """Octets at the end that the IP header promises and the capture does not have."""
+    short: bool
+    """They were not on the medium either: the packet was malformed when it was captured."""
     damaged: bool
     """The checksum is neither right nor what a sender leaves to its network card."""
 
@@ -88,7 +90,8 @@ def read_recording(file: BinaryIO) -> Recording:
         recording.ip_frames += 1
         base = packet.time_ns if base is None else base
         whole = _joined(packet, fragments)
-        found = whole and _tcp(recording.frames, (packet.time_ns - base) // 1000, *whole)
+        short = len(frame.data) >= frame.length
+        found = whole and _tcp(recording.frames, (packet.time_ns - base) // 1000, *whole, short)
         if found:
             recording.packets.append(found)
     recording.notes += [f"{count} packets left out: {why}" for why, count in unknown.items()]
@@ -119,8 +122,8 @@ def _joined(packet: Ipv4Packet, fragments: Fragments) -> tuple[bytes, Octets] | 
     return None
 
 
-def _tcp(number: int, at: Micros, data: bytes, length: Octets) -> Packet | Cut | None:
-    """The segment in an IPv4 packet of `length` octets of which `data` was captured."""
+def _tcp(number: int, at: Micros, data: bytes, length: Octets, short: bool) -> Packet | Cut | None:
+    """The segment in an IPv4 packet of `length` octets of which `data` was captured; `short`: no more was there."""
     header = ipv4.parse(data, quoted=True)
     if header is None:
         return None
@@ -134,7 +137,7 @@ def _tcp(number: int, at: Micros, data: bytes, length: Octets) -> Packet | Cut |
     cut = max(length - len(data), 0)
     damaged = not cut and not _checksum_plausible(data[start:], header.pair, segment.checksum)
     options = tcp_options.parse(segment.options)
-    return Packet(number, at, header.pair, header.tos, header.ttl, segment, options, cut, damaged)
+    return Packet(number, at, header.pair, header.tos, header.ttl, segment, options, cut, short, damaged)
 
 
 def _checksum_plausible(octets: bytes, pair: bytes, checksum: int) -> bool:

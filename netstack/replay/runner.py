@@ -146,6 +146,7 @@ class Replay:
 
     def _application(self, now: Micros) -> bool:
         """Accept, read, and do what is due. True when anything was done that the stack should act upon."""
+        self.stack.tcp.now = now  # user calls have no clock of their own
         if self.connection is None:
             found = self.stack.tcp.connections.get(self._key)
             if isinstance(found, Connection):

@@ -50,6 +50,13 @@ def assemble(own: list[Recorded], other: list[Recorded]) -> Stream:
     end = whole[1] if whole else 1
     data = b"".join(pieces[at] for at in sorted(pieces) if at < end)
     acked = max((each.ack for each in other if each.flags & ACK and not each.flags & (RST | SYN)), default=1)
-    known = end + 1 if fin == end else end
-    missing = (end, acked - 1) if known < acked < end + _FAR else None
+    missing = _missing(ranges, end, fin, acked)
     return Stream(data, min(max(acked - 1, 0), len(data)), fin if fin == end else None, missing)
+
+
+def _missing(ranges: RangeSet, end: Seq, fin: Seq | None, acked: Seq) -> tuple[int, int] | None:
+    """The first and last octet of the first hole below `acked`; a FIN counts as an octet."""
+    if not end < acked < end + _FAR or (fin == end and acked == end + 1):
+        return None
+    hole = ranges.first_gap(1, acked)
+    return (hole[0], hole[1] - 1) if hole else None
