@@ -32,6 +32,14 @@ class JsonTrace:
             except (OSError, ValueError) as error:
                 self.error = error
 
+    def flush(self) -> None:
+        """Pass on to the file what is buffered."""
+        if self.error is None:
+            try:
+                self.stream.flush()
+            except (OSError, ValueError) as error:
+                self.error = error
+
     def _plain(self, event: Event, name: str, value: Any) -> Any:
         if name == "who":
             return pretty.who(value)

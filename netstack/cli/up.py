@@ -1,0 +1,146 @@
+"""`netstack up`: a TAP, the stack on it, and an ASGI application served on the stack."""
+
+import logging
+import random
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from asgi import AppNotFound, LifespanError, load_app
+from asgi.spec import App
+from netstack.host import HostError
+from netstack.link.fault import Faults
+from netstack.service import addresses, quantities
+from netstack.service.plan import MAX_MTU, MIN_MTU, MTU, PORT, TAP, Plan
+from netstack.service.run import run
+from netstack.tcp.congestion import ALGORITHMS
+from netstack.welcome import app as welcome
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+def typed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], Any]:
+    """A callback for an option that one of `service.quantities` reads; what it cannot read is wrong usage."""
+
+    def convert(ctx: click.Context, param: click.Parameter, text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from error
+
+    return convert
+
+
+def quantity(name: str, parse: Callable[[str], Any], metavar: str, text: str) -> Callable[[Any], Any]:
+    """An option for a quantity, 0 unless said otherwise."""
+    return click.option(name, callback=typed(parse), default="0", metavar=metavar, help=text)
+
+
+EXAMPLES = """\b
+Examples:
+  sudo netstack up                                  a welcome page on http://192.0.2.2:8080/
+  sudo netstack up main:app --port 80               your application
+  sudo netstack up main:app --netns lab             in a network namespace, made and removed
+  sudo netstack up --loss 2% --delay 20ms           over a bad path
+  sudo netstack up --pcap run.pcapng --trace run.jsonl
+"""
+
+
+@click.command("up", epilog=EXAMPLES, short_help="A TAP, the stack on it, and an ASGI application served there.")
+@click.argument("application", metavar="[MODULE:ATTR]", required=False)
+@click.option("--port", type=click.IntRange(1, 65_535), metavar="PORT", default=PORT, show_default=True,
+              help="TCP port to serve on.")  # fmt: skip
+@click.option("--address", metavar="A.B.C.D[/N]", help="The stack's address.  [default: 192.0.2.2/24]")
+@click.option("--host-address", metavar="A.B.C.D[/N]", help="The host's address on the TAP.  [default: 192.0.2.1/24]")
+@click.option("--gateway", metavar="A.B.C.D", help="The stack's way out of its subnet.  [default: the host]")
+@click.option("--tap", metavar="NAME", default=TAP, show_default=True, help="Name of the TAP device.")
+@click.option("--mtu", type=click.IntRange(MIN_MTU, MAX_MTU), metavar="OCTETS", default=MTU, show_default=True,
+              help="MTU of the link.")  # fmt: skip
+@click.option("--netns", metavar="NAME", help="Network namespace for the TAP: made, and later removed, if missing.")
+@click.option("--cc", type=click.Choice(sorted(ALGORITHMS)), default=Plan().congestion_control, show_default=True,
+              help="Congestion control.")  # fmt: skip
+@click.option("--no-offload", is_flag=True, help="Do every checksum and segment here, frames of MTU size only.")
+@click.option("--pcap", type=click.Path(dir_okay=False), help="Record what passes (pcapng if the name ends so).")
+@click.option("--trace", type=click.Path(dir_okay=False), help="Write the stack's events as JSON lines.")
+@click.option("--log-level", type=click.Choice(LEVELS), metavar="LEVEL", default="info", show_default=True,
+              help="debug, info, warning, error or critical.")  # fmt: skip
+@click.option("--access-log/--no-access-log", default=True, help="A line for each request.  [default: on]")
+@click.option("--factory", is_flag=True, help="ATTR is a function that makes the application.")
+@click.option("--app-dir", type=click.Path(exists=True, file_okay=False), default=".", help="Where MODULE is.")
+@click.option("--lifespan", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
+              help="Whether the application is told of start and end.")  # fmt: skip
+@quantity("--loss", quantities.probability, "SHARE", "Frames lost in each direction, as 2% or 0.02.")
+@quantity("--delay", quantities.duration, "TIME", "One-way delay, as 20ms.")
+@quantity("--reorder", quantities.probability, "SHARE", "Frames overtaken by those behind them.")
+@quantity("--duplicate", quantities.probability, "SHARE", "Frames that arrive twice.")
+@quantity("--corrupt", quantities.probability, "SHARE", "Frames with a flipped bit.")
+@quantity("--rate", quantities.rate, "BITS", "Bits per second in each direction, as 10M.")
+@click.option("--seed", type=int, help="Repeats the same faults.")
+def command(**options: Any) -> None:
+    """Create a TAP device, put the stack on it, and serve an ASGI application there (a built-in one by default).
+
+    Ctrl-C (or SIGTERM) finishes what runs and removes what was made. The options from --loss to --seed impair the
+    path between the host and the stack; they imply --no-offload.
+    """
+    plan = make_plan(options)
+    logging.basicConfig(level=options["log_level"].upper(), format="%(levelname)s: %(message)s", stream=sys.stderr)
+    app = find_app(options)
+    try:
+        run(plan, app, say)
+    except (HostError, LifespanError) as error:
+        raise click.ClickException(one_line(error)) from error
+
+
+def make_plan(options: dict[str, Any]) -> Plan:
+    """The options as a checked plan; click.UsageError for what does not fit together."""
+    try:
+        stack, host = addresses.both_ends(options["address"], options["host_address"])
+        gateway = addresses.gateway(options["gateway"], stack, host)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    faults = Faults(
+        loss=options["loss"], corrupt=options["corrupt"], duplicate=options["duplicate"], delay=options["delay"],
+        reorder=options["reorder"], rate=options["rate"],
+    )  # fmt: skip
+    seed = options["seed"]
+    return Plan(
+        stack=stack, host=host, gateway=gateway, faults=faults,
+        port=options["port"], tap=options["tap"], netns=options["netns"], mtu=options["mtu"],
+        offload=not options["no_offload"], congestion_control=options["cc"],
+        pcap=options["pcap"], trace=options["trace"],
+        access_log=options["access_log"], lifespan=options["lifespan"],
+        seed=random.randrange(1_000_000) if seed is None else seed,
+    )  # fmt: skip
+
+
+def find_app(options: dict[str, Any]) -> App:
+    """The application that was named, or the welcome page; one line for what is wrong with it."""
+    if options["application"] is None:
+        return welcome
+    try:
+        return load_app(options["application"], str(Path(options["app_dir"]).resolve()), options["factory"])
+    except AppNotFound as error:
+        logging.getLogger("netstack").debug("while importing", exc_info=error)
+        raise click.ClickException(one_line(error) + place_of(error.__cause__)) from error
+
+
+def place_of(cause: BaseException | None) -> str:
+    """Where the application's own code failed, in the words of a traceback; empty for what is not its own fault."""
+    if cause is None or isinstance(cause, ModuleNotFoundError | AttributeError | SyntaxError):
+        return ""
+    last = traceback.extract_tb(cause.__traceback__)[-1]
+    return f" ({last.filename}, line {last.lineno})"
+
+
+def one_line(error: Exception) -> str:
+    """The error's message, on one line whoever wrote it."""
+    return " ".join(str(error).split())
+
+
+def say(line: str) -> None:
+    """A line for the user, at once: whoever started us may be waiting for it."""
+    print(line, flush=True)

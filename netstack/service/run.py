@@ -1,0 +1,147 @@
+"""From a plan to a served application and back to nothing: in which order things begin, end and are undone."""
+
+import asyncio
+import contextlib
+import gc
+import random
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TextIO
+
+from asgi import Server, Settings
+from asgi.spec import App
+from netstack.aio.interface import Interface
+from netstack.host import HostError, network
+from netstack.link.device import Device
+from netstack.link.fault import Impairment
+from netstack.link.pcap import PcapRecorder
+from netstack.link.pcap_writer import create_capture
+from netstack.link.tap import TapDevice
+from netstack.service.plan import Plan
+from netstack.service.reach import how_to_reach
+from netstack.service.stop import Stop
+from netstack.service.trace import JsonTrace
+from netstack.units import SECOND
+
+BACKLOG = 2_048
+LOOK_EVERY = 0.5
+"""Seconds between two looks at whether the TAP is still there; also how long a line of the trace may wait."""
+
+Say = Callable[[str], None]
+
+
+def run(plan: Plan, app: App, say: Say) -> None:
+    """Serve `app` until a signal asks to stop; `say` gets the lines for the user. Everything made is gone afterwards.
+
+    Raises HostError (one line) when the network or a file cannot be had, or the TAP is taken away; LifespanError when
+    the application says that it cannot start; KeyboardInterrupt when a signal came before there was anything to stop.
+    """
+    with Stop() as stop, contextlib.ExitStack() as files:
+        trace = None if plan.trace is None else JsonTrace(files.enter_context(_text_file(plan.trace)))
+        with network(plan.network) as tap:
+            try:
+                device = files.enter_context(contextlib.closing(recorded(plan, impaired(plan, tap))))
+                asyncio.run(serve(plan, app, device, tap, stop, trace, say))
+            finally:
+                stop.ignore()
+        say(f"stopped: {tap.name} is gone" if not plan.netns else f"stopped: {tap.name} in {plan.netns} is gone")
+        if isinstance(device, PcapRecorder) and device.error is not None:
+            raise HostError(f"{plan.pcap} is incomplete: {device.error.strerror}")
+        if trace is not None and trace.error is not None:
+            raise HostError(f"{plan.trace} is incomplete: {trace.error}")
+
+
+def impaired(plan: Plan, tap: TapDevice) -> Device:
+    """The TAP, behind an imperfect path if one is wanted."""
+    if not plan.impaired:
+        return tap
+    return Impairment(tap, random.Random(plan.seed), plan.faults, plan.faults)
+
+
+def recorded(plan: Plan, device: Device) -> Device:
+    """The device, with what passes recorded if that is wanted: as the stack sees it, behind the imperfect path."""
+    if plan.pcap is None:
+        return device
+    try:
+        capture = create_capture(plan.pcap, interface=plan.tap)
+    except OSError as error:
+        raise HostError(f"cannot write {plan.pcap}: {error.strerror}") from error
+    # The stack's clock is the event loop's, which is time.monotonic.
+    epoch = time.time_ns() // 1_000 - time.monotonic_ns() // 1_000
+    return PcapRecorder(device, capture, epoch, flush_after=SECOND // 2)
+
+
+@contextlib.contextmanager
+def _text_file(path: str) -> Iterator[TextIO]:
+    try:
+        file = open(path, "w", encoding="utf-8")  # noqa: SIM115 - closed below, whatever it then says
+    except OSError as error:
+        raise HostError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        yield file
+    finally:
+        with contextlib.suppress(OSError):  # a full disk was noticed by whoever wrote
+            file.close()
+
+
+async def serve(
+    plan: Plan, app: App, device: Device, tap: TapDevice, stop: Stop, trace: JsonTrace | None, say: Say
+) -> None:
+    """Application up, stack up, listening; until asked to stop. Then the same in reverse."""
+    stop.serving()
+    server = Server(app, Settings(lifespan=plan.lifespan, access_log=plan.access_log))
+    if not await unless_stopped(server.startup(), stop):
+        return
+    async with Interface(device, plan.config, events=trace) as net:
+        listener = await net.create_server(server.protocol, str(plan.stack.ip), plan.port, backlog=BACKLOG)
+        settle_memory()
+        for line in how_to_reach(plan, tap):
+            say(line)
+        try:
+            await unless_stopped(until_gone(tap, trace), stop)
+        finally:
+            if server.connections:
+                say(f"draining {len(server.connections)} connections (Ctrl-C again: do not wait)")
+            await shut_down(server, listener, stop)
+
+
+async def unless_stopped(work: Coroutine[Any, Any, None], stop: Stop) -> bool:
+    """Await `work`, or cancel it when a signal comes first: then False."""
+    task = asyncio.ensure_future(work)
+    stopped = asyncio.ensure_future(stop.requested())
+    await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if task.done():
+        task.result()
+        return True
+    task.cancel()
+    await asyncio.wait((task,))
+    return False
+
+
+async def until_gone(tap: TapDevice, trace: JsonTrace | None) -> None:
+    """Return never; raise HostError when somebody deletes the TAP under us. Meanwhile, keep the trace's file fresh."""
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        if tap.gone:
+            raise HostError(f"{tap.name} was deleted while in use")
+        if trace is not None:
+            trace.flush()
+
+
+async def shut_down(server: Server, listener: asyncio.AbstractServer, stop: Stop) -> None:
+    """Let the server drain; once a second signal has come, without its patience."""
+    draining = asyncio.ensure_future(server.shutdown(listener))
+    hurry = asyncio.ensure_future(stop.requested(2))
+    await asyncio.wait((draining, hurry), return_when=asyncio.FIRST_COMPLETED)
+    hurry.cancel()
+    while not draining.done():  # it waits more than once: for requests to end, to notice, to be cancelled
+        server.hurry()
+        await asyncio.wait((draining,), timeout=0.02)
+    draining.result()
+
+
+def settle_memory() -> None:
+    """Start-up's garbage is collected now, and what it left is never looked at again by the cyclic collector."""
+    gc.collect()
+    gc.freeze()
