@@ -86,7 +86,7 @@ class StreamSocket:
             for key, connection in tcp.connections.items():
                 if key.endswith(tail) and not (reuse and may_share(connection)):
                     raise os_error(errno.EADDRINUSE)
-        return host, tcp.reserve(host, port, reuse)
+        return host, tcp.ports.reserve(host, port, reuse)
 
     def getsockname(self) -> Address:
         """(host, port) of this end; ("0.0.0.0", 0) before it has one."""
@@ -261,7 +261,7 @@ class StreamSocket:
         if opened is not None:
             opened.observer = None
         if self._local is not None:
-            self.stack.tcp.release(*self._local)
+            self.stack.tcp.ports.release(*self._local)
         self._closed = True
         self.connection = self.listener = None
         return opened

@@ -146,7 +146,7 @@ class ConnectionCore:
         self.tlp_high_seq: Seq | None = None
         self.tlp_is_retransmission = False
 
-    # -- identity and state ----------------------------------------------------------------------------------------------
+    # -- identity and state --------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> State:
@@ -306,7 +306,7 @@ class ConnectionCore:
         elif state is not CLOSED:
             output.transmit(self, now)
 
-    # -- deadlines -------------------------------------------------------------------------------------------------------
+    # -- deadlines -----------------------------------------------------------------------------------------------------
 
     def deadline(self) -> Micros:
         """The earliest of the connection's deadlines; NEVER when none is armed."""

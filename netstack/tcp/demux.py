@@ -22,6 +22,7 @@ from netstack.tcp.iss import Secret
 from netstack.tcp.listener import Listener
 from netstack.tcp.opening import hear_syn
 from netstack.tcp.options import SocketOptions
+from netstack.tcp.ports import Ports
 from netstack.tcp.segment import Arrival
 from netstack.tcp.state import LISTEN, Cause
 from netstack.tcp.timers import TimerQueue
@@ -71,15 +72,11 @@ class Tcp:
         self._replies: list[tuple[bytes, bytes]] = []
         self._time_waits: list[tuple[Micros, int, TimeWait]] = []
         self._order = count()
-        self._next_port = 0
-        self.reserved: dict[tuple[bytes, int], int] = {}
-        """(address, port) bound by users, with how many hold it."""
-        self._exclusive: set[tuple[bytes, int]] = set()
-        """Those of them whose holder did not agree to share."""
+        self.ports = Ports(config.port_range, rng, self)
         ip.protocols[PROTOCOL] = self.receive
         ip.errors[PROTOCOL] = self.on_icmp_error
 
-    # -- arrivals --------------------------------------------------------------------------------------------------------
+    # -- arrivals ------------------------------------------------------------------------------------------------------
 
     def receive(
         self, frame: bytes, ip_at: int, at: int, end: int, pair: bytes, verified: bool, now: Micros
@@ -149,7 +146,7 @@ class Tcp:
         half = (len(conn.key) - 4) // 2
         self.reply(conn.key[: 2 * half], reset(conn.ports, seq))
 
-    # -- opening ---------------------------------------------------------------------------------------------------------
+    # -- opening -------------------------------------------------------------------------------------------------------
 
     def congestion(self, options: SocketOptions) -> CongestionControl:
         """A fresh instance of the algorithm that the socket, or else the stack, chose."""
@@ -214,7 +211,7 @@ class Tcp:
         pair = path.destination + path.source
         far = remote[1].to_bytes(2, "big")
         if not port:
-            port = self._free_port(pair, far)
+            port = self.ports.ephemeral(pair, far, self._secret.port_offset(pair + far))
         key = pair + far + port.to_bytes(2, "big")
         old = self.connections.get(key)
         if isinstance(old, TimeWait) and old.ts_ok:
@@ -231,52 +228,7 @@ class Tcp:
         conn.mark()
         return conn
 
-    def _free_port(self, pair: bytes, far: bytes) -> int:
-        """RFC 6056 3.3.3: from a secret offset per destination, the next port that makes a free four-tuple."""
-        low, high = self.config.port_range
-        span = high - low + 1
-        start = self._secret.port_offset(pair + far) + self._next_port
-        for i in range(span):
-            port = low + (start + i) % span
-            if pair + far + port.to_bytes(2, "big") not in self.connections and not self._taken(pair, port):
-                self._next_port += i + 1
-                return port
-        raise OSError(EADDRNOTAVAIL, "Cannot assign requested address")
-
-    def _taken(self, pair: bytes, port: int) -> bool:
-        half = len(pair) // 2
-        keys = ((pair[half:], port), (bytes(half), port))
-        return any(key in self.reserved or key in self.listeners for key in keys)
-
-    def reserve(self, address: bytes, port: int, reuse: bool = False) -> int:
-        """bind(): claim a port, or with 0 a free one. Returns it. OSError(EADDRINUSE) when it is taken."""
-        any_address = bytes(len(address))
-        low, high = self.config.port_range
-        if not port:
-            for _ in range(high - low + 1):
-                port = low + self._rng.randrange(high - low + 1)
-                if not self._taken(any_address + address, port):
-                    break
-            else:
-                raise OSError(EADDRINUSE, "Address already in use")
-        clash = [key for key in self.reserved if key[1] == port and (key[0] in (address, any_address) or address == any_address)]
-        if clash and not (reuse and self._exclusive.isdisjoint(clash)):
-            raise OSError(EADDRINUSE, "Address already in use")
-        self.reserved[(address, port)] = self.reserved.get((address, port), 0) + 1
-        if not reuse:
-            self._exclusive.add((address, port))
-        return port
-
-    def release(self, address: bytes, port: int) -> None:
-        """The user of a reserved port is gone."""
-        holders = self.reserved.get((address, port), 0)
-        if holders > 1:
-            self.reserved[(address, port)] = holders - 1
-        else:
-            self.reserved.pop((address, port), None)
-            self._exclusive.discard((address, port))
-
-    # -- closing ---------------------------------------------------------------------------------------------------------
+    # -- closing -------------------------------------------------------------------------------------------------------
 
     def remove(self, conn: ConnectionCore) -> None:
         """The connection is CLOSED."""
@@ -321,7 +273,7 @@ class Tcp:
         seg = Arrival(frame, text, end, at + 20, seq, ack, flags, window, urgent)
         listener.syn_arrives(seg, wait.key, pair, now, wait.snd_nxt + 65_537)
 
-    # -- transmit, timers ------------------------------------------------------------------------------------------------
+    # -- transmit, timers ----------------------------------------------------------------------------------------------
 
     def transmit(self, now: Micros) -> None:
         """Call observers whose readiness changed, then let everything marked send; until nothing is left to do."""

@@ -16,7 +16,7 @@ class Recovery(Reduction):
 
     __slots__ = ()
 
-    # -- an ACK ----------------------------------------------------------------------------------------------------------
+    # -- an ACK --------------------------------------------------------------------------------------------------------
 
     def on_ack(
         self, ack: Seq, blocks: Sequence[tuple[int, int]], duplicate: bool, ts_ecr: Micros | None, now: Micros
@@ -57,7 +57,7 @@ class Recovery(Reduction):
         return facts.acked > 0
 
     def on_clean_ack(self, ack: Seq, now: Micros) -> None:
-        """The common ACK, proven by the caller: OPEN, nothing SACKed or lost, SND.UNA advances. Same result, less work."""
+        """The common ACK, proven by the caller: OPEN, nothing SACKed or lost, SND.UNA advances. Same result."""
         board = self.scoreboard
         records = board.records
         acked = n = 0
@@ -131,7 +131,7 @@ class Recovery(Reduction):
             self.max_packets_out = board.packets_out
             self.cwnd_limited_until = self.tcb.snd_nxt
 
-    # -- the state machine of recovery -----------------------------------------------------------------------------------
+    # -- the state machine of recovery ---------------------------------------------------------------------------------
 
     def _alert(self, prior_una: Seq, duplicate: bool, ts_ecr: Micros | None, now: Micros) -> None:
         tcb, board, facts = self.tcb, self.scoreboard, self.acks.facts

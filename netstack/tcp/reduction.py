@@ -224,7 +224,7 @@ class Reduction:
         board = self.scoreboard
         return board.retrans_out > 0 or bool(board.records and board.records[0].times)
 
-    # -- duplicate ACKs standing in for SACK (RFC 6582) ------------------------------------------------------------------
+    # -- duplicate ACKs standing in for SACK (RFC 6582) ----------------------------------------------------------------
 
     def _add_reno_sack(self) -> None:
         board = self.scoreboard
