@@ -16,14 +16,14 @@ class _Entropy(Protocol):
 class Ports:
     """The ports that users bound, and the choice of ephemeral ones."""
 
-    __slots__ = ("_bound", "_exclusive", "_high", "_low", "_next", "_rng", "_tcp")
+    __slots__ = ("_exclusive", "_high", "_low", "_next", "_rng", "_tcp", "bound")
 
     def __init__(self, port_range: tuple[int, int], rng: _Entropy, tcp: Tcp) -> None:
         self._low, self._high = port_range
         self._rng = rng
         self._tcp = tcp
         self._next = 0
-        self._bound: dict[tuple[bytes, int], int] = {}
+        self.bound: dict[tuple[bytes, int], int] = {}
         """(address, port) -> how many users share it."""
         self._exclusive: set[tuple[bytes, int]] = set()
         """Bound by somebody who did not agree to share (SO_REUSEADDR)."""
@@ -50,23 +50,23 @@ class Ports:
         any_address = bytes(len(address))
         clash = [
             (held, held_port)
-            for held, held_port in self._bound
+            for held, held_port in self.bound
             if held_port == port and (address == any_address or held in (address, any_address))
         ]
         if clash and not (reuse and self._exclusive.isdisjoint(clash)):
             raise OSError(EADDRINUSE, "Address already in use")
-        self._bound[(address, port)] = self._bound.get((address, port), 0) + 1
+        self.bound[(address, port)] = self.bound.get((address, port), 0) + 1
         if not reuse:
             self._exclusive.add((address, port))
         return port
 
     def release(self, address: bytes, port: int) -> None:
         """The user of a reserved port is gone."""
-        holders = self._bound.get((address, port), 0)
+        holders = self.bound.get((address, port), 0)
         if holders > 1:
-            self._bound[(address, port)] = holders - 1
+            self.bound[(address, port)] = holders - 1
         else:
-            self._bound.pop((address, port), None)
+            self.bound.pop((address, port), None)
             self._exclusive.discard((address, port))
 
     def _any_free(self, address: bytes) -> int:
@@ -80,4 +80,4 @@ class Ports:
 
     def _taken(self, address: bytes, port: int) -> bool:
         keys = ((address, port), (bytes(len(address)), port))
-        return any(key in self._bound or key in self._tcp.listeners for key in keys)
+        return any(key in self.bound or key in self._tcp.listeners for key in keys)

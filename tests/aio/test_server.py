@@ -34,7 +34,7 @@ def test_an_address_in_use_is_an_error_and_leaves_nothing_bound():
             with pytest.raises(OSError, match="Cannot assign"):
                 await server.create_server(Recorder, "192.0.2.99", 80)
             first.close()
-            assert not server.stack.tcp.reserved
+            assert not server.stack.tcp.ports.bound
             await server.create_server(Recorder, None, 80)
 
     run(main())

@@ -118,7 +118,7 @@ def test_two_hundred_connections_at_once_leave_nothing_behind():
             await asyncio.sleep(120)
             assert not client.stack.tcp.connections
             assert not server.stack.tcp.connections
-            assert not server.stack.tcp.reserved
+            assert not server.stack.tcp.ports.bound
 
     run(main())
 
