@@ -1,6 +1,6 @@
 """Runs the events of one script on a host, in order, and judges what the host does."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from netstack.drill import inbound, notation
 from netstack.drill.calls import Calls, Started
@@ -113,7 +113,7 @@ class Run:
         gso = 0
         if isinstance(body, TcpSegment) and 0 < self.manner.mss < body.length:
             gso = self.manner.mss
-        self.timeline.append(Entry(self.host.now(), notation.packet(packet), event.line, "in"))
+        self.timeline.append(Entry(self.host.now(), notation.packet(packet), event.line, "in", packet))
         self.host.inject(octets, gso)
 
     def _call(self, event: Event, call: Call, due: Due) -> None:
@@ -170,8 +170,9 @@ class Run:
 
     def _note_state(self) -> None:
         if self.manner.explain and self.timeline:
-            last = self.timeline[-1]
-            self.timeline[-1] = replace(last, state=self.host.explain(self.connections.live_descriptor()))
+            flow = self.connections.flow
+            local, remote = (flow.local, flow.remote) if flow is not None else (None, None)
+            self.timeline[-1].state = self.host.explain(self.connections.live_descriptor(), local, remote)
 
 
 def call_text(text: str) -> str:

@@ -51,7 +51,7 @@ class Expecting:
             told = f"no packet left until {notation.seconds(until)}"
             raise Mismatch(event.line, told, event.text, "silence")
         got = self._joined(event, wanted, got, until)
-        entry = Entry(got.at, shown(wanted, got), event.line, "out")
+        entry = Entry(got.at, shown(wanted, got), event.line, "out", got.packet)
         self.timeline.append(entry)
         wrong = differences(wanted, got, self.rules)
         if wrong:
@@ -66,7 +66,8 @@ class Expecting:
         flow = self.connections.outbound(datagram) if datagram is not None else None
         if datagram is not None and flow is not None:
             self.unscripted += 1
-            self.timeline.append(Entry(at, shown(None, observe(at, datagram, flow)), 0, "other"))
+            got = observe(at, datagram, flow)
+            self.timeline.append(Entry(at, shown(None, got), 0, "other", got.packet))
 
     def _next(self, wanted: Packet, until: Micros) -> Observed | None:
         """The next packet of a connection of the script."""
@@ -90,7 +91,7 @@ class Expecting:
             then = self._next(wanted, until)
             why = "no more packets left" if then is None else joinable(got, then)
             if then is None or why:
-                entry = Entry(got.at, shown(wanted, got), event.line, "out")
+                entry = Entry(got.at, shown(wanted, got), event.line, "out", got.packet)
                 self.timeline.append(entry)
                 told = f"length: expected {wanted.body.length}, got {tcp.length} and then {why}"
                 detail = [f"next      {notation.seconds(then.at)} {shown(wanted, then)}"] if then else []

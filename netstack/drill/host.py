@@ -73,8 +73,8 @@ class Host(Protocol):
         """TCP_INFO by Linux's names without `tcpi_`."""
         ...
 
-    def explain(self, fd: int | None) -> str:
-        """State and variables of the connection in one line, "" when unknown."""
+    def explain(self, fd: int | None, local: Address | None, remote: Address | None) -> str:
+        """State and variables of the connection in one line, "" when unknown. It may have no descriptor (any more)."""
         ...
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from netstack.drill.nodes import Packet
 from netstack.drill.notation import seconds
 from netstack.units import Micros
 
@@ -35,6 +36,7 @@ class Entry:
     line: int = 0
     side: str = "local"
     """local (system calls and the like), in, out, or other (packets that no script line asked for)."""
+    packet: Packet | None = None
     state: str = ""
     """The local end afterwards: state and variables, where the host tells them."""
 
@@ -71,7 +73,7 @@ class Outcome:
         """All there is to say, `timeline` lines of the time line at most."""
         lines = [f"{self.place}: {self.message}", *(f"  {line}" for line in self.detail)]
         if self.timeline and timeline:
-            shown = self.timeline[-timeline:]
+            shown = sorted(self.timeline, key=lambda entry: entry.at)[-timeline:]
             lines.append("  time line so far:" if len(shown) == len(self.timeline) else f"  last {len(shown)} events:")
             lines += [f"    {entry}" for entry in shown]
         return "\n".join(lines)

@@ -8,6 +8,7 @@ from netstack.drill.outcome import Unsupported
 AF_INET, AF_INET6 = 2, 10
 SOCK_STREAM, SOCK_DGRAM = 1, 2
 SOCK_NONBLOCK, SOCK_CLOEXEC = 0x800, 0x80000
+IP_MTU_DISCOVER = 10
 IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_IPV6 = 0, 6, 17, 41
 SOL_SOCKET = 1
 O_NONBLOCK, O_RDWR = 0x800, 2
@@ -121,6 +122,12 @@ def errno_number(name: str) -> int | None:
     """The number of `EAGAIN` and the like, aliases included; None for a name Linux does not know."""
     value = getattr(errno, name, None)
     return value if isinstance(value, int) else None
+
+
+def option_name(level: int, name: int) -> str:
+    """`TCP_NODELAY`; numbers where the option has no name here."""
+    table = {SOL_SOCKET: _SO, IPPROTO_TCP: _TCP, IPPROTO_IP: _IP}.get(level, {})
+    return next((text for text, number in table.items() if number == name), f"{name} of level {level}")
 
 
 def poll_names(events: int) -> str:

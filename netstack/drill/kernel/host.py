@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from netstack.drill.host import Pending
+from netstack.drill.host import Address, Pending
 from netstack.drill.kernel.calls import MAY_BLOCK, KernelSockets
 from netstack.drill.kernel.info import LONGEST, decode
 from netstack.drill.options import PREFIX, Options
@@ -111,7 +111,7 @@ class KernelHost:
         except OSError:
             return {}
 
-    def explain(self, fd: int | None) -> str:
+    def explain(self, fd: int | None, local: Address | None, remote: Address | None) -> str:
         """What TCP_INFO tells; Linux does not tell its sequence numbers."""
         info = self.tcp_info(fd) if fd is not None else {}
         if not info:
