@@ -103,9 +103,11 @@ class Arp:
         """
         gratuitous = packet.spa == packet.tpa
         solicited = packet.op == arp.REPLY and to_us and not gratuitous
-        self.neighbors.learn(
+        known = self.neighbors.learn(
             packet.spa, packet.sha, now, reachable=solicited, override=for_us or gratuitous, create=for_us
         )
+        if not known and not for_us:
+            self._drop("arp.unsolicited" if packet.op == arp.REPLY else "arp.not_for_us", now)
 
     def _on_conflict(self, packet: arp.Packet, now: Micros) -> None:
         """RFC 5227 2.4 (c): we keep the address, and say so at most once in DEFEND_INTERVAL."""

@@ -140,8 +140,8 @@ class NeighborCache:
 
     def learn(
         self, address: bytes, mac: bytes, now: Micros, *, reachable: bool, override: bool, create: bool = False
-    ) -> None:
-        """Somebody says that `address` is at `mac`.
+    ) -> bool:
+        """Somebody says that `address` is at `mac`. False: no entry of ours is about that.
 
         `reachable`: it answered a request of ours (RFC 4861 7.2.5). `override`: believe it even against what was
         learnt a moment ago. `create`: make an entry when there is none; without it an unasked claim changes only
@@ -151,14 +151,14 @@ class NeighborCache:
         if neighbor is None:
             neighbor = self._create(address, now) if create else None
             if neighbor is None:
-                return
+                return False
         elif neighbor.state is not INCOMPLETE and neighbor.state is not FAILED:
             if neighbor.mac == mac:
                 if not reachable:
-                    return
+                    return True
             elif not override and now - neighbor.updated_at < LOCK_TIME:
                 self.counters.drops["neighbor.locked"] += 1
-                return
+                return True
         neighbor.mac = mac
         neighbor.header = mac + self.link.mac + self.ethertype
         neighbor.updated_at = now
@@ -171,6 +171,7 @@ class NeighborCache:
         self._enter(neighbor, REACHABLE if reachable else STALE, now)
         if neighbor.queue:
             self._flush(neighbor, now)
+        return True
 
     def _flush(self, neighbor: Neighbor, now: Micros) -> None:
         """What waited goes out. That is using the entry, so one that is STALE moves on to DELAY."""

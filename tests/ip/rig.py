@@ -153,11 +153,17 @@ class Upper:
         self.errors.append((kind, code, mtu, pair, quoted))
 
 
+def quoted(frame: Any) -> bytes:
+    """The octets that an ICMP error quotes; scapy would put them into shape."""
+    return bytes(frame[IP])[28:]
+
+
 def checksums_hold(frame: Any) -> bool:
     """Whether scapy, asked to compute every checksum and length anew, comes to the same octets."""
     again = frame.copy()
     layer = again
-    while layer and "in ICMP" not in layer.name:
+    fragment = IP in again and (again[IP].flags.MF or again[IP].frag)
+    while layer and "in ICMP" not in layer.name and not (fragment and layer.underlayer and IP in layer.underlayer):
         for field in ("chksum", "len"):
             if field in layer.fields:
                 layer.delfieldval(field)
@@ -165,4 +171,4 @@ def checksums_hold(frame: Any) -> bool:
     return bytes(again) == bytes(frame)
 
 
-__all__ = ["ARP", "ICMP", "IP", "TCP", "UDP", "Ether", "Recorder", "Rig", "Upper", "checksums_hold", "octets"]
+__all__ = ["ARP", "ICMP", "IP", "TCP", "UDP", "Ether", "Recorder", "Rig", "Upper", "checksums_hold", "octets", "quoted"]

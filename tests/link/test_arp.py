@@ -54,6 +54,7 @@ def test_request_for_somebody_else_is_neither_answered_nor_remembered(rig: Rig) 
     rig.rx(request(pdst=OTHER))
     assert rig.sent() == []
     assert rig.arp.neighbors.entries == {}
+    assert rig.drops == {"arp.not_for_us": 1}
 
 
 def test_probe_for_our_address_is_answered_and_makes_no_neighbor(rig: Rig) -> None:  # RFC 5227 2.1.1, RFC 5227 2.4
@@ -80,6 +81,7 @@ def test_broadcast_answer_resolves_but_proves_nothing(rig: Rig) -> None:
 def test_unasked_answer_makes_no_neighbor(rig: Rig) -> None:
     rig.rx(reply())
     assert rig.arp.neighbors.entries == {}
+    assert rig.drops == {"arp.unsolicited": 1}
 
 
 def test_gratuitous_arp_moves_a_known_neighbor_at_once(rig: Rig) -> None:
