@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from netstack.sockets import options as sockopt
 from netstack.sockets.address import ANY, Address, Endpoint, pack, unpack
+from netstack.sockets.base import Observer, Socket
 from netstack.sockets.errors import os_error
 from netstack.sockets.options import SHUT_RD, SHUT_RDWR, SHUT_WR
+from netstack.sockets.ports import reserve
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
 from netstack.tcp.state import CLOSED, SYN_RECEIVED, SYN_SENT, TIME_WAIT
@@ -20,31 +22,22 @@ if TYPE_CHECKING:
     from netstack.stack import Stack
     from netstack.tcp.connection import Connection
     from netstack.tcp.listener import Listener
-    from netstack.tcp.timewait import TimeWait
-
-Observer = Callable[[int], None]
 
 
-class StreamSocket:
+class StreamSocket(Socket):
     """A TCP socket of `stack`, as socket.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK).
 
-    Calls change variables only; what they ask for happens at the stack's next `transmit`. `wake`, when given, is
-    called after each of them (a driver's `wake`, so that somebody transmits soon). What would block raises
-    BlockingIOError, as the kernel does: so does `connect`, which has then begun.
+    What would block raises BlockingIOError, as the kernel does: so does `connect`, which has then begun.
     """
 
-    __slots__ = ("_closed", "_connecting", "_failed", "_local", "_observer", "_read_shut", "_wake",
-                 "connection", "listener", "options", "stack")  # fmt: skip
+    __slots__ = ("_connecting", "_failed", "_local", "_read_shut", "connection", "listener", "options")
 
     def __init__(self, stack: Stack, wake: Callable[[], None] | None = None) -> None:
-        self.stack: Stack = stack
+        super().__init__(stack, wake)
         self.options: SocketOptions = SocketOptions()
         self.connection: Connection | None = None
         self.listener: Listener | None = None
         self._local: Endpoint | None = None
-        self._observer: Observer | None = None
-        self._wake = wake
-        self._closed = False
         self._connecting = False  # connect() was called and has not reported how it ended
         self._failed = False  # the connection's error has been reported: it is reported once
         self._read_shut = False
@@ -57,12 +50,6 @@ class StreamSocket:
         sock.connection = connection
         return sock
 
-    def __enter__(self) -> StreamSocket:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     # Names.
 
     def bind(self, address: Address) -> None:
@@ -71,22 +58,7 @@ class StreamSocket:
         endpoint = pack(address, "bind")
         if self._local is not None or self.connection is not None:
             raise os_error(errno.EINVAL)
-        self._local = self._reserve(*endpoint)
-
-    def _reserve(self, host: bytes, port: int) -> Endpoint:
-        """Linux's rules: connections and listeners share a port only if all of them asked for SO_REUSEADDR."""
-        tcp, reuse = self.stack.tcp, self.options.reuseaddr
-        if host != ANY and host != self.stack.config.address.ip.packed:
-            raise os_error(errno.EADDRNOTAVAIL)
-        if port:
-            for listener in tcp.listeners.values():
-                if listener.port == port and (ANY in (host, listener.address) or host == listener.address):
-                    raise os_error(errno.EADDRINUSE)
-            tail = port.to_bytes(2, "big")
-            for key, connection in tcp.connections.items():
-                if key.endswith(tail) and not (reuse and may_share(connection)):
-                    raise os_error(errno.EADDRINUSE)
-        return host, tcp.ports.reserve(host, port, reuse)
+        self._local = reserve(self.stack, endpoint, self.options.reuseaddr)
 
     def getsockname(self) -> Address:
         """(host, port) of this end; ("0.0.0.0", 0) before it has one."""
@@ -113,7 +85,7 @@ class StreamSocket:
             return
         if self.connection is not None:
             raise os_error(errno.EINVAL)
-        self._local = self._local or self._reserve(ANY, 0)
+        self._local = self._local or reserve(self.stack, (ANY, 0), False)
         self.listener = self.stack.tcp.listen(*self._local, backlog, self.options)
         self.listener.observer = self._observer
 
@@ -331,21 +303,8 @@ class StreamSocket:
         """IP_MTU: the path MTU in use. ENOTCONN without a connection."""
         return self._connected().path.mtu
 
-    def _open(self) -> None:
-        if self._closed:
-            raise os_error(errno.EBADF)
-
-    def _changed(self) -> None:
-        if self._wake is not None:
-            self._wake()
-
 
 def fin_reached(connection: Connection) -> bool:
     """The peer ended its stream in order, whatever became of the connection afterwards."""
     fin_at = connection.peer_fin_at
     return fin_at is not None and fin_at < connection.tcb.rcv_nxt
-
-
-def may_share(connection: Connection | TimeWait) -> bool:
-    """A connection whose port others may bind: it had SO_REUSEADDR, or is in TIME-WAIT and no more than a memory."""
-    return connection.state is TIME_WAIT or connection.options.reuseaddr  # type: ignore[union-attr]
