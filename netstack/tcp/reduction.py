@@ -45,6 +45,7 @@ class Reduction:
         "scoreboard",
         "tcb",
         "timeouts",
+        "total_retrans",
         "undo_marker",
     )
 
@@ -65,6 +66,8 @@ class Reduction:
         self.retrans_stamp: Micros = -1
         """When the first retransmission of this episode left; -1: none."""
         self.delivered = 0
+        self.total_retrans = 0
+        """Segments retransmitted in the connection's life."""
         self.timeouts = 0
         """RTOs in a row (icsk_retransmits)."""
         self.frto = False
@@ -132,6 +135,7 @@ class Reduction:
     def note_retransmission(self, segments: int, now: Micros) -> None:
         """`segments` went out again: PRR and undo count them."""
         self.prr_out += segments
+        self.total_retrans += segments
         if self.retrans_stamp < 0:
             self.retrans_stamp = now
         self.acks.undo_retrans = max(0, self.acks.undo_retrans) + segments
