@@ -84,6 +84,8 @@ class Ipv4(Output):
 
     def loop(self, now: Micros) -> bool:
         """Deliver the packets that we sent to ourselves so far; whether their delivery sent further ones."""
+        if not self._looped:
+            return False
         for frame in self._looped.take():
             self._mib["IpInReceives"] += 1
             self._accept(frame, PAYLOAD_AT, now, looped=True)
@@ -203,8 +205,10 @@ class Ipv4(Output):
         """When `expire` or `loop` has something to do; None when nothing waits."""
         if self._looped:
             return self._looped.since
-        times = [at for at in (self.reassembly.deadline(), self.pmtu.deadline()) if at is not None]
-        return min(times, default=None)
+        give_up_at, forget_at = self.reassembly.deadline(), self.pmtu.deadline()
+        if give_up_at is None or (forget_at is not None and forget_at < give_up_at):
+            return forget_at
+        return give_up_at
 
     def expire(self, now: Micros) -> None:
         """Give up datagrams whose fragments do not come, and try larger packets where the path may take them again."""

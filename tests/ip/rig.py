@@ -13,7 +13,7 @@ from netstack.events import Event
 from netstack.ip.icmp import Icmp
 from netstack.ip.ipv4 import Ipv4
 from netstack.link.arp import Arp
-from netstack.link.device import NO_OFFLOAD
+from netstack.link.device import NO_OFFLOAD, Device
 from netstack.link.ethernet import Ethernet
 from netstack.udp.demux import Udp
 from netstack.units import Micros
@@ -66,7 +66,12 @@ class Rig:
     """`rx` a packet, look at what was `sent`, move the clock with `after`."""
 
     def __init__(
-        self, config: Config | None = None, offload: bool = False, mtu: int = 1500, known: bool = True
+        self,
+        config: Config | None = None,
+        offload: bool = False,
+        mtu: int = 1500,
+        known: bool = True,
+        device: Device | None = None,
     ) -> None:
         """`known`: PEER is in the neighbour cache already, so that nothing has to wait for ARP."""
         config = config or Config()
@@ -75,7 +80,7 @@ class Rig:
         self.counters = Counters()
         self.drops, self.mib = self.counters.drops, self.counters.mib
         self.device = Recorder(mtu, offload)
-        self.link = Ethernet(self.device, config.mac, self.counters)
+        self.link = Ethernet(device or self.device, config.mac, self.counters)
         self.arp = Arp(
             self.link, config.address.ip.packed, rng, self.counters,
             queue_limit=config.neighbor_queue, entry_limit=config.neighbor_limit,
