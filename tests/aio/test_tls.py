@@ -120,7 +120,7 @@ def test_start_tls_upgrades_an_open_connection(contexts):
             await asyncio.sleep(1)
             assert near.log[-1] == ("lost", type(None))
 
-    run(main(), expect_unhandled=True)
+    run(main())
 
 
 def test_tls_arguments_are_checked():
