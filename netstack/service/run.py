@@ -99,10 +99,12 @@ async def serve(
             say(line)
         try:
             await unless_stopped(until_gone(tap, trace), stop)
-        finally:
-            if server.connections:
-                say(f"draining {len(server.connections)} connections (Ctrl-C again: do not wait)")
-            await shut_down(server, listener, stop)
+        except BaseException:  # the TAP is gone, or the application exits: nobody is left to drain for
+            await shut_down(server, listener, asyncio.sleep(0))
+            raise
+        if server.connections:
+            say(f"draining {len(server.connections)} connection(s); Ctrl-C again: do not wait")
+        await shut_down(server, listener, stop.requested(2))
 
 
 async def unless_stopped(work: Coroutine[Any, Any, None], stop: Stop) -> bool:
@@ -129,10 +131,10 @@ async def until_gone(tap: TapDevice, trace: JsonTrace | None) -> None:
             trace.flush()
 
 
-async def shut_down(server: Server, listener: asyncio.AbstractServer, stop: Stop) -> None:
-    """Let the server drain; once a second signal has come, without its patience."""
+async def shut_down(server: Server, listener: asyncio.AbstractServer, impatience: Coroutine[Any, Any, None]) -> None:
+    """Let the server drain; once `impatience` has returned, without waiting for anyone."""
     draining = asyncio.ensure_future(server.shutdown(listener))
-    hurry = asyncio.ensure_future(stop.requested(2))
+    hurry = asyncio.ensure_future(impatience)
     await asyncio.wait((draining, hurry), return_when=asyncio.FIRST_COMPLETED)
     hurry.cancel()
     while not draining.done():  # it waits more than once: for requests to end, to notice, to be cancelled
