@@ -238,11 +238,12 @@ class Tcp:
     def enter_time_wait(self, conn: ConnectionCore, now: Micros) -> None:
         """3.10.7.4: the last ACK leaves, and for 2 MSL its place is kept, unless too many wait already."""
         wait = TimeWait(conn, now)
+        if conn.acking.scheduled:
+            wait.mark()  # the peer's FIN; not when the ACK of our FIN brought us here, from CLOSING
         conn.timer_at = conn.keepalive_at = conn.close_at = conn.acking.at = 0
         conn.recovery.scoreboard.clear()
         conn.acking.due = conn.acking.scheduled = False
         self.connections[conn.key] = wait
-        wait.mark()
         if len(self._time_waits) >= self.config.max_tw_buckets:
             self.counters.mib["TcpExtTCPTimeWaitOverflow"] += 1
             self.end_time_wait(wait, Cause.TWO_MSL_PASSED)
