@@ -34,7 +34,7 @@ def test_what_is_no_time_is_refused(text):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("10M", 10**7), ("1.5Gbit", 1_500_000_000), ("64k", 64_000), ("56000", 56_000), ("9600bit/s", 9600), ("1g", 10**9)],
+    [("10M", 10**7), ("1.5Gbit", 15 * 10**8), ("64k", 64_000), ("56000", 56_000), ("9600bit/s", 9600), ("1g", 10**9)],
 )
 def test_a_rate_is_in_bits_per_second(text, value):
     assert rate(text) == value
