@@ -13,8 +13,10 @@ from netstack.link.device import DATA_VALID, VNET
 from netstack.units import Micros, Octets
 from netstack.wire import ipv4
 
-OVERHEAD: Octets = 256
+OVERHEAD: Octets = 192
 """What keeping one fragment costs beside its octets: tiny fragments must not slip under the memory limit."""
+DATAGRAM_OVERHEAD: Octets = 576
+"""What keeping one datagram costs beside its fragments."""
 BITS_OF_NOT_ECT, BITS_OF_CE = 1 << 0, 1 << 3
 """In `Datagram.ecn`, which has a bit for every value of the ECN field that was seen."""
 
@@ -45,7 +47,7 @@ class Datagram:
         self.length: Octets | None = None
         """Of the payload; known when the last fragment has arrived."""
         self.received: Octets = 0
-        self.memory: Octets = OVERHEAD
+        self.memory: Octets = DATAGRAM_OVERHEAD
         self.ecn = 0
         self.verified = True
         self.condemned = False
@@ -150,8 +152,8 @@ class Reassembly:
 
     def _condemn(self, datagram: Datagram) -> None:
         """Keep only the name, until the timeout: what is still under way of this datagram must not start it anew."""
-        self.used -= datagram.memory - OVERHEAD
-        datagram.memory = OVERHEAD
+        self.used -= datagram.memory - DATAGRAM_OVERHEAD
+        datagram.memory = DATAGRAM_OVERHEAD
         datagram.condemned = True
         datagram.first = None
         datagram.pieces.clear()

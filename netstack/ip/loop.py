@@ -4,7 +4,6 @@ from collections import deque
 
 from netstack.counters import Counters
 from netstack.events import Sink
-from netstack.link.device import Device
 from netstack.link.neighbor import Neighbor
 from netstack.units import Micros, Octets
 
@@ -14,25 +13,33 @@ FOREVER: Micros = 1 << 62
 
 
 class Loop:
-    """Looks like a device, to be written to, and like a link, to hang paths on. In memory checksums can be left out.
+    """Device and link in one, as far as a `Path` is concerned. In memory checksums can be left out.
 
     Its packets are those that `Path` would write to a device with offload, Ethernet header blank.
     """
 
-    __slots__ = ("_frames", "counters", "device", "events", "mtu", "neighbor", "offload", "since")
+    __slots__ = ("_frames", "counters", "mtu", "neighbor", "offload", "since")
 
     def __init__(self, counters: Counters) -> None:
         self.counters = counters
         self.mtu: Octets = 65_535
         self.offload = True
-        self.device: Device = self
-        self.events: Sink | None = None
         self.neighbor = Neighbor(b"", 0)
         """Always there, and reachable for good."""
         self.neighbor.usable_until = FOREVER
         self.since: Micros = 0
         """When the oldest packet came, while one waits."""
         self._frames: deque[bytes] = deque()
+
+    @property
+    def device(self) -> "Loop":
+        """What paths write to."""
+        return self
+
+    @property
+    def events(self) -> Sink | None:
+        """Nobody: no frame leaves here."""
+        return None
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -51,22 +58,3 @@ class Loop:
         frames = list(self._frames)
         self._frames.clear()
         return frames
-
-    def read(self, now: Micros) -> bytes | None:
-        """The oldest packet, or None."""
-        return self._frames.popleft() if self._frames else None
-
-    def deadline(self) -> Micros | None:
-        """When `read` has something."""
-        return self.since if self._frames else None
-
-    def expire(self, now: Micros) -> None:
-        """Nothing is ever due here."""
-
-    def fileno(self) -> int:
-        """-1: there is nothing to watch."""
-        return -1
-
-    def close(self) -> None:
-        """Drop what waits."""
-        self._frames.clear()

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from netstack.counters import Counters
 from netstack.events import Dropped, FrameSent, Sink
-from netstack.link.device import GSO_NONE, GSO_TCPV4, NEEDS_CSUM, NO_OFFLOAD, VNET, Device
+from netstack.link.device import GSO_NONE, GSO_TCPV4, NEEDS_CSUM, NO_OFFLOAD, VNET
 from netstack.link.neighbor import UNRESOLVED, Neighbor
 from netstack.link.neighbor_cache import NeighborCache
 from netstack.units import Micros, Octets
@@ -25,11 +25,23 @@ TRANSPORT_AT: Octets = 34
 """Where the transport header starts, counted from the Ethernet header, as virtio_net_hdr does."""
 
 
+class Writer(Protocol):
+    """What a path asks of a device; see `link.device.Device`."""
+
+    @property
+    def mtu(self) -> Octets: ...
+    @property
+    def offload(self) -> bool: ...
+    def write(self, head: bytes, payload: bytes | memoryview, now: Micros) -> None: ...
+
+
 class Way(Protocol):
     """An interface as a path sees it: `Ethernet`, or what loops back."""
 
-    device: Device
-    events: Sink | None
+    @property
+    def device(self) -> Writer: ...
+    @property
+    def events(self) -> Sink | None: ...
 
 
 class Path:

@@ -6,7 +6,7 @@ from netstack.counters import Counters
 from netstack.events import Dropped, FrameReceived, FrameSent, Sink
 from netstack.link.device import NO_OFFLOAD, VNET_LEN, Device
 from netstack.units import Micros, Octets
-from netstack.wire.ethernet import BROADCAST, HEADER_LEN, is_group
+from netstack.wire.ethernet import HEADER_LEN, is_group
 
 PAYLOAD_AT: Octets = VNET_LEN + HEADER_LEN
 """Offset in a frame of what Ethernet carries."""
@@ -78,6 +78,3 @@ class Ethernet:
         self.counters.drops[reason] += 1
         if self.events is not None:
             self.events(Dropped(now, reason))
-
-
-__all__ = ["BROADCAST", "PAYLOAD_AT", "Ethernet", "Receive"]

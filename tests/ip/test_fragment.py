@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scapy.layers.inet import IPOption_Router_Alert, fragment
 
 from netstack.config import Config
-from netstack.ip.fragment import OVERHEAD, cut
+from netstack.ip.fragment import DATAGRAM_OVERHEAD, OVERHEAD, cut
 from netstack.link.device import DATA_VALID, VNET
 from netstack.units import SECOND
 from tests.ip.rig import ICMP, IP, PEER, UDP, US, Rig, Upper, checksums_hold, octets, quoted
@@ -120,7 +120,7 @@ def test_overlap_condemns_the_whole_datagram(rig: Rig, upper: Upper, first: Any,
         rig.rx(packet)
     assert upper.received == []
     assert rig.drops["ipv4.fragment_condemned"] == 3
-    assert rig.ip.reassembly.used == OVERHEAD
+    assert rig.ip.reassembly.used == DATAGRAM_OVERHEAD
     rig.after(30 * SECOND)
     assert (rig.ip.reassembly.used, rig.deadline()) == (0, None)
     assert rig.sent() == []
@@ -197,7 +197,7 @@ def test_memory_is_bounded_and_the_oldest_datagram_goes_first() -> None:
         rig.rx(piece(0, 40, id=ident))
         assert rig.ip.reassembly.used <= 10_000
     kept = len(rig.ip.reassembly)
-    assert kept == 10_000 // (40 + 2 * OVERHEAD)
+    assert kept == 10_000 // (40 + OVERHEAD + DATAGRAM_OVERHEAD)
     assert rig.drops == {"ipv4.reassembly_memory": 100 - kept}
     rig.rx(piece(40, 100, False, id=99))
     assert upper.received == [(PAIR, DATA, False)]

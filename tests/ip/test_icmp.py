@@ -8,8 +8,10 @@ from scapy.layers.inet import IPOption_NOP
 from scapy.packet import Raw
 
 from netstack.config import Config
+from netstack.events import Dropped
 from netstack.link.device import DATA_VALID, NEEDS_CSUM, VNET
 from netstack.units import SECOND
+from netstack.wire import icmpv4
 from tests.ip.rig import ICMP, IP, OTHER, PEER, PEER_MAC, TCP, UDP, US, Rig, Upper, checksums_hold, octets, quoted
 
 
@@ -99,7 +101,7 @@ def test_checksum_that_the_device_vouches_for_is_not_looked_at(rig: Rig, flags: 
         (bytes(ICMP(chksum=0xBAD)), "bad_checksum"),
         (bytes(ICMP())[:7], "too_short"),
         (b"", "too_short"),
-        (bytes(ICMP(type=13))[:8], "bad_checksum"),
+        (icmpv4.build(13, 0, 1, 2, bytes(11)), "too_short"),
         (bytes(ICMP(type=3) / Raw(b"")), "bad_quote"),
         (bytes(ICMP(type=42)), "unknown_type"),
         (bytes(ICMP(type=17)), "unknown_type"),  # RFC 6918: address masks are history
@@ -190,6 +192,23 @@ def test_echo_replies_are_not_limited(rig: Rig) -> None:
     for _ in range(100):
         rig.rx(IP(src=PEER, dst=US) / ICMP())
     assert len(rig.sent()) == 100
+
+
+def test_error_that_finds_no_way_back_is_counted(rig: Rig) -> None:
+    rig.watch()
+    rig.rx(probe(src="198.51.100.7"))
+    assert rig.sent() == []
+    assert (rig.mib["IcmpOutErrors"], rig.mib["IcmpOutMsgs"]) == (1, 0)
+
+
+def test_refusal_is_an_event(rig: Rig) -> None:
+    rig.watch()
+    rig.rx(IP(src=PEER, dst=US) / ICMP(chksum=0xBAD))
+    rig.rx(IP(src=PEER, dst=US) / UDP(chksum=0xBAD))
+    assert [event.reason for event in rig.events if isinstance(event, Dropped)] == [
+        "icmp.bad_checksum",
+        "udp.bad_checksum",
+    ]
 
 
 # -- errors about what we sent

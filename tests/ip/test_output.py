@@ -86,3 +86,12 @@ def test_source_is_chosen_by_destination(rig: Rig) -> None:
     choices: list[tuple[str, Any]] = [(PEER, US), (US, US), ("127.0.0.1", "127.0.0.1"), ("8.8.8.8", None)]
     for destination, source in choices:
         assert rig.ip.source(octets(destination)) == (octets(source) if source else None)
+
+
+def test_datagram_whose_fragments_nobody_takes_is_reported_once() -> None:
+    rig = Rig(known=False)
+    upper = Upper(rig, 253)
+    assert rig.ip.send(octets(PEER), 253, bytes(4_000), rig.now)
+    rig.after(3_000_000)
+    assert upper.errors == [(3, 1, 0, octets(US) + octets(PEER), bytes(64))]
+    assert rig.drops == {"neighbor.unresolved": 3}
