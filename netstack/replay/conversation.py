@@ -34,6 +34,8 @@ class Recorded:
 
     number: int
     """Of the packet in the file."""
+    place: int
+    """In the conversation, from 0, in the order of capture times."""
     at: Micros
     from_client: bool
     seq: Seq
@@ -77,7 +79,7 @@ class Conversation:
     """As on the wire."""
     server_iss: int = 0
     segments: list[Recorded] = field(default_factory=list)
-    """In the order of capture."""
+    """In the order of capture times."""
     notes: list[str] = field(default_factory=list)
     client_stream: Stream = field(default_factory=Stream)
     server_stream: Stream = field(default_factory=Stream)

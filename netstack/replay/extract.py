@@ -136,7 +136,7 @@ def _undamaged(conversation: Conversation, packets: list[Packet]) -> list[Packet
 def _sent_again(packet: Packet, packets: list[Packet]) -> bool:
     """Whether a whole copy of a damaged packet came later, in a direction in which checksums mean something."""
     same_way = [each for each in packets if each.pair == packet.pair and each.segment.sport == packet.segment.sport]
-    copies = (each for each in same_way if not each.damaged and each.number > packet.number)
+    copies = (each for each in same_way if not each.damaged and each.at >= packet.at)
     again = any(each.segment.seq == packet.segment.seq and each.segment.length for each in copies)
     return again and 2 * sum(each.damaged for each in same_way) < len(same_way)
 
@@ -145,7 +145,7 @@ def _relative(conversation: Conversation, packets: list[Packet]) -> list[Recorde
     """The segments with numbers relative to the two SYNs, each unwrapped near the highest so far."""
     high = {True: 0, False: 0}
     segments = []
-    for packet in packets:
+    for place, packet in enumerate(packets):
         segment, source = packet.segment, _ends(packet)[0]
         from_client = source == conversation.client
         own, other = conversation.client_iss, conversation.server_iss
@@ -157,8 +157,8 @@ def _relative(conversation: Conversation, packets: list[Packet]) -> list[Recorde
             high[from_client] = max(high[from_client], seq + segment.length)
         segments.append(
             Recorded(
-                packet.number, packet.at, from_client, seq, ack, segment.flags, segment.window, segment.urgent,
-                packet.options, segment.options, segment.payload, packet.tos, packet.ttl,
+                packet.number, place, packet.at, from_client, seq, ack, segment.flags, segment.window,
+                segment.urgent, packet.options, segment.options, segment.payload, packet.tos, packet.ttl,
             )
         )  # fmt: skip
     return segments

@@ -35,10 +35,9 @@ class Step:
 def server_view(conversation: Conversation) -> tuple[list[Step], list[Recorded]]:
     """(the steps in the server's order, the client's segments that never reached it)."""
     client, server = conversation.of(True), conversation.of(False)
-    place = {id(segment): i for i, segment in enumerate(conversation.segments)}
     hold, lost = _held(conversation, client, server)
     client = [segment for segment in client if id(segment) not in lost]
-    steps = _merge(client, server, place, hold, conversation.kind is Kind.SIMULTANEOUS)
+    steps = _merge(client, server, hold, conversation.kind is Kind.SIMULTANEOUS)
     _settle_times(steps)
     return steps, [segment for segment in conversation.segments if id(segment) in lost]
 
@@ -46,7 +45,6 @@ def server_view(conversation: Conversation) -> tuple[list[Step], list[Recorded]]
 def _merge(
     client: list[Recorded],
     server: list[Recorded],
-    place: dict[int, int],
     hold: dict[int, int],
     simultaneous: bool,
 ) -> list[Step]:
@@ -63,7 +61,7 @@ def _merge(
             arriving, leaving = client[c], server[s]
             waits_for_ack = heard < leaving.ack <= all_heard
             waits_for_data = arriving.flags & ACK and not arriving.flags & RST and sent < arriving.ack <= all_sent
-            client_first = place[id(arriving)] < place[id(leaving)]
+            client_first = arriving.place < leaving.place
             if simultaneous and not s:
                 client_first = False  # a SYN without ACK: the server had not heard the client's
             elif hold.get(id(arriving), 0) > s or (client_first and waits_for_data and not waits_for_ack):
@@ -108,7 +106,7 @@ def _held(
             if segment.seq <= heard_to:
                 heard_to = max(heard_to, segment.end)
             continue
-        after = [each for each in server if each.number > segment.number and not each.flags & SYN]
+        after = [each for each in server if each.place > segment.place and not each.flags & SYN]
         if segment.flags & RST:
             still = [each for each in after if not each.flags & RST]
             if still and segment.seq == heard_to:
@@ -123,12 +121,12 @@ def _held(
         knows = next((each for each in after if each.flags & ACK and each.ack >= segment.end), None)
         unaware = [
             each for each in after
-            if each.flags & ACK and each.ack < segment.end and (knows is None or each.number < knows.number)
+            if each.flags & ACK and each.ack < segment.end and (knows is None or each.place < knows.place)
         ]  # fmt: skip
         if not unaware or not in_order:
             continue
         late = unaware[-1].at - segment.at
-        again = any(each.flags & FIN and (knows is None or each.at <= knows.at) for each in client[i + 1 :])
+        again = any(each.flags & FIN and (knows is None or each.place < knows.place) for each in client[i + 1 :])
         only_fin_missing = unaware[-1].ack == segment.end - 1
         if only_fin_missing and late > 2 * round_trip + _SLACK and (again or (knows is None and late > SECOND)):
             lost.add(id(segment))

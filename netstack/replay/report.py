@@ -4,7 +4,7 @@ from itertools import zip_longest
 from typing import Any
 
 from netstack.replay.chart import Passed
-from netstack.replay.conversation import Recorded, said
+from netstack.replay.conversation import Kind, Recorded, said
 from netstack.replay.runner import Sent
 from netstack.replay.timeline import Row, clock, first_difference, lines, shorthand
 from netstack.replay.verdict import Direction, Status, Verdict, states
@@ -13,9 +13,15 @@ WORDS = {Status.SAME: "same", Status.DIFFERENT: "different", Status.NOT_REPLAYAB
 
 
 def overall(verdicts: list[Verdict]) -> Status:
-    """Of a whole file: DIFFERENT if any is, else SAME if any is; NOT_REPLAYABLE when there is nothing else."""
-    found = {verdict.status for verdict in verdicts}
-    return next((status for status in (Status.DIFFERENT, Status.SAME) if status in found), Status.NOT_REPLAYABLE)
+    """Of a whole file: DIFFERENT if any is, else SAME if any is, else NOT_REPLAYABLE.
+
+    Refused attempts and a scanner's probes count as SAME only where there are no real connections beside them.
+    """
+    if any(verdict.status is Status.DIFFERENT for verdict in verdicts):
+        return Status.DIFFERENT
+    real = [verdict for verdict in verdicts if verdict.conversation.kind not in (Kind.PROBE, Kind.REFUSED)]
+    same = any(verdict.status is Status.SAME for verdict in real or verdicts)
+    return Status.SAME if same else Status.NOT_REPLAYABLE
 
 
 def headline(verdict: Verdict) -> str:

@@ -63,7 +63,7 @@ def align(segments: list[Recorded], ours: list[Sent]) -> list[Row]:
     for segment in (each for each in segments if each.from_client):
         while row is not None:
             now = row.at if now is None else max(now, row.at)
-            if now > segment.at or (now == segment.at and row.recorded and row.recorded.number > segment.number):
+            if now > segment.at or (now == segment.at and row.recorded and row.recorded.place > segment.place):
                 break
             rows.append(row)
             row = next(waiting, None)
