@@ -36,6 +36,7 @@ class Started:
     call: Call
     pending: Pending
     conclude: Conclude
+    on_error: Callable[[int], None]
 
 
 class Calls:
@@ -44,14 +45,16 @@ class Calls:
     def __init__(self, host: Host, connections: Connections) -> None:
         self.host = host
         self.connections = connections
+        self._on_error: Callable[[int], None] = _no_matter
 
     def begin(self, call: Call) -> Started:
         """Start `call` on the host."""
         prepare: Callable[[Call], tuple[str, tuple[Any, ...], Conclude]] | None = getattr(self, f"_{call.name}", None)
         if prepare is None or call.name not in NAMES:
             raise Unsupported(f"system call {call.name}")
+        self._on_error = _no_matter
         name, arguments, conclude = prepare(call)
-        return Started(call, self.host.start(name, *arguments), conclude)
+        return Started(call, self.host.start(name, *arguments), conclude, self._on_error)
 
     def judge(self, started: Started) -> tuple[str, list[str]]:
         """The result of a call that is done, as text, and what differs from the script."""
@@ -60,6 +63,7 @@ class Calls:
             raise Unsupported(pending.unsupported)
         if pending.error is not None:
             code = pending.error.errno or errno.EIO
+            started.on_error(code)
             text = f" ({pending.error.strerror})" if pending.error.strerror else ""
             return f"-1 {errno_name(code)}{text}", self._failed(call, code)
         result, wrong = started.conclude(pending.value)
@@ -139,6 +143,12 @@ class Calls:
         descriptor = self._descriptor(call)
         address = args.address(args.argument(call, 1), self.connections.remote)
         self.connections.connecting(descriptor, address)
+
+        def failed(code: int) -> None:
+            if code == errno.EINPROGRESS:
+                self.connections.reconnecting(descriptor, address)
+
+        self._on_error = failed
         return "connect", (descriptor.live, address), _zero
 
     def _read(self, call: Call) -> tuple[str, tuple[Any, ...], Conclude]:
@@ -264,6 +274,10 @@ NAMES = {
     "send", "sendto", "writev", "sendmsg", "shutdown", "close", "fcntl", "ioctl", "setsockopt", "getsockopt", "poll",
 }  # fmt: skip
 """The system calls that scripts may make here."""
+
+
+def _no_matter(_: int) -> None:
+    return None
 
 
 def _zero(_: Any) -> tuple[int, list[str]]:

@@ -46,12 +46,17 @@ class Connections:
 
     def connecting(self, descriptor: Descriptor, address: Address) -> None:
         """connect was called: the outbound SYN tells the local port, unless bind did."""
-        local = descriptor.bound or (self.local[0], 0)
-        if not any(local[0]):
-            local = self.local[0], local[1]
-        if descriptor.flow is not None and descriptor.flow.remote == address:
-            return  # asked again about a connection under way
-        descriptor.flow = self._new(local, address)
+        if descriptor.flow is None:
+            descriptor.flow = self._new(self._local_of(descriptor), address)
+
+    def reconnecting(self, descriptor: Descriptor, address: Address) -> None:
+        """connect has begun again on a socket whose first attempt failed."""
+        if descriptor.flow is not None and descriptor.flow.iss is not None:
+            descriptor.flow = self._new(self._local_of(descriptor), address)
+
+    def _local_of(self, descriptor: Descriptor) -> Address:
+        address, port = descriptor.bound or (self.local[0], 0)
+        return address if any(address) else self.local[0], port
 
     def closed(self, script: int) -> None:
         """The descriptor is gone; its connection may live on for a while."""
