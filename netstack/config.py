@@ -18,7 +18,7 @@ class TcpConfig:
     sack: bool = True
     dsack: bool = True
     window_scaling: bool = True
-    congestion_control: str = "reno"
+    congestion_control: str = "cubic"
     initial_cwnd: int = 10
     """Segments; RFC 6928."""
     initial_rto: Micros = 1 * SECOND

@@ -189,6 +189,8 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
         board.records.append(record)
         board.packets_out += record.segments
         tcb.snd_nxt = end
+        if recovery.ca_state != OPEN:
+            recovery.prr_out += record.segments  # RFC 6937 3: prr_out counts everything sent during recovery
         if length % mss:
             conn.small_sent = end
         _send_range(conn, snd_nxt, length, flags, mss, now, "data" if length else "fin")

@@ -39,6 +39,9 @@ class Recovery(Reduction):
         if ack > prior_una:
             newly = acks.cumulative(ack, self.high_seq, now)
             tcb.snd_una = ack
+            if ack >= self.round_end:
+                self.round_end = tcb.snd_nxt
+                self.cc.on_round()
             if not tcb.sack_ok:
                 newly = self._remove_reno_sacks(facts.acked)
             elif facts.reordered_from < prior_highest:
@@ -80,6 +83,9 @@ class Recovery(Reduction):
             rack.xmit_at, rack.end_seq, rack.rtt, rack.advanced = last.sent_at, last.end, now - last.sent_at, True
             self.rtt.sample(now - first_sent_at, ack, tcb.snd_nxt)
             self.cc.on_rtt(now - last.sent_at, now)
+        if ack >= self.round_end:
+            self.round_end = tcb.snd_nxt
+            self.cc.on_round()
         self.delivered += acked
         self.timeouts = 0
         if acked and self._limited():

@@ -41,6 +41,7 @@ class Reduction:
         "prr_out",
         "rack",
         "retrans_stamp",
+        "round_end",
         "rtt",
         "scoreboard",
         "tcb",
@@ -70,6 +71,8 @@ class Reduction:
         """Segments retransmitted in the connection's life."""
         self.timeouts = 0
         """RTOs in a row (icsk_retransmits)."""
+        self.round_end: Seq = 0
+        """SND.NXT when the current round trip began (RFC 9406 4.2)."""
         self.frto = False
         self.ecn_mark = False
         self.again_in: Micros = 0

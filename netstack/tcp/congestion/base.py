@@ -31,6 +31,10 @@ class CongestionControl(Protocol):
         """A round-trip time was measured."""
         ...
 
+    def on_round(self) -> None:
+        """A round trip has passed: what was outstanding when the last one ended is acknowledged."""
+        ...
+
     def on_timeout(self, now: Micros) -> None:
         """An RTO collapsed cwnd (RFC 5681 3.1): forget what was learnt of the path."""
         ...

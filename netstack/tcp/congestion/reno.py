@@ -44,6 +44,9 @@ class Reno:
     def on_rtt(self, rtt: Micros, now: Micros) -> None:
         """Reno does not look at delay."""
 
+    def on_round(self) -> None:
+        """Reno does not count round trips."""
+
     def on_timeout(self, now: Micros) -> None:
         """RFC 5681 3.1: slow start anew; the credit of the old window is void."""
         self._credit = 0

@@ -1,0 +1,108 @@
+"""CUBIC (RFC 9438): after a loss cwnd returns along a cubic curve of *time*, on long paths as fast as on short.
+
+Slow start is HyStart++'s (`hystart`). Windows are segments and may be fractional inside; times are microseconds.
+"""
+
+from netstack.tcp.congestion.base import INFINITE
+from netstack.tcp.congestion.hystart import HyStart
+from netstack.units import SECOND, Micros
+
+C = 0.4  # RFC 9438 4.6, segments per second cubed
+BETA = 0.7  # RFC 9438 4.6
+ALPHA = 3 * (1 - BETA) / (1 + BETA)  # RFC 9438 4.3: makes the estimate's share fair to Reno
+
+
+class Cubic:
+    """The variables of RFC 9438 4.1.2."""
+
+    __slots__ = (
+        "_credit", "_cwnd_prior", "_epoch_at", "_hystart", "_k", "_origin", "_w_est", "_w_max", "cwnd", "ssthresh",
+    )  # fmt: skip
+    name = "cubic"
+
+    def __init__(self, initial_cwnd: int) -> None:
+        self.cwnd = initial_cwnd
+        self.ssthresh = INFINITE
+        self._hystart = HyStart()
+        self._w_max = 0.0
+        """The window just before the last reduction."""
+        self._cwnd_prior = 0.0
+        self._w_est = 0.0
+        """What Reno would have by now."""
+        self._k = 0.0
+        """Seconds from the start of the epoch until the curve is back at `_origin`."""
+        self._origin = 0.0
+        self._epoch_at: Micros = -1
+        self._credit = 0.0
+        """Fractions of a segment that cwnd has earned and not yet grown by."""
+
+    def ssthresh_after_loss(self) -> int:
+        """RFC 9438 4.6 multiplicative decrease, 4.7 fast convergence."""
+        self._epoch_at = -1
+        cwnd = self.cwnd
+        self._cwnd_prior = cwnd
+        self._w_max = cwnd * (1 + BETA) / 2 if cwnd < self._w_max else float(cwnd)
+        return max(int(cwnd * BETA), 2)
+
+    def on_ack(self, acked: int, srtt: Micros, now: Micros) -> None:
+        """RFC 9438 4.2-4.5: slow start below ssthresh, else the larger of the curve and Reno's estimate."""
+        if self.cwnd < self.ssthresh:
+            grown = self._hystart.grow(acked, self)
+            acked -= grown
+            if acked <= 0 or self.cwnd < self.ssthresh:
+                return
+        if self._epoch_at < 0:
+            self._start_epoch(now)
+        cwnd = self.cwnd
+        t = (now - self._epoch_at + srtt) / SECOND
+        target = self._origin + C * (t - self._k) ** 3
+        target = min(max(target, cwnd), 1.5 * cwnd)
+        alpha = ALPHA if self._w_est < self._cwnd_prior else 1.0
+        self._w_est += alpha * acked / cwnd
+        at_now = self._origin + C * ((now - self._epoch_at) / SECOND - self._k) ** 3
+        if at_now < self._w_est:  # 4.3: the Reno-friendly region
+            self.cwnd = max(cwnd, int(self._w_est))
+            return
+        self._credit += acked * (target - cwnd) / cwnd
+        if self._credit >= 1:
+            self.cwnd += int(self._credit)
+            self._credit %= 1
+
+    def _start_epoch(self, now: Micros) -> None:
+        cwnd = self.cwnd
+        self._epoch_at = now
+        self._credit = 0.0
+        self._w_est = float(cwnd)
+        if cwnd < self._w_max:
+            self._k = ((self._w_max - cwnd) / C) ** (1 / 3)
+            self._origin = self._w_max
+        else:
+            self._k = 0.0
+            self._origin = float(cwnd)
+
+    def on_rtt(self, rtt: Micros, now: Micros) -> None:
+        """HyStart++ watches delay grow while slow start lasts."""
+        if self.cwnd < self.ssthresh:
+            self._hystart.on_rtt(rtt)
+
+    def on_round(self) -> None:
+        """A round trip has passed."""
+        if self.cwnd < self.ssthresh:
+            self._hystart.on_round(self)
+
+    def on_timeout(self, now: Micros) -> None:
+        """RFC 9438 4.8: slow start anew, then a fresh epoch."""
+        self._epoch_at = -1
+        self._hystart = HyStart()
+
+    def cwnd_after_undo(self, prior_cwnd: int) -> int:
+        """RFC 9438 4.9: the reduction was a mistake; so is what was learnt from it."""
+        self._epoch_at = -1
+        if self._w_max < prior_cwnd:
+            self._w_max = float(prior_cwnd)
+        return max(self.cwnd, prior_cwnd)
+
+    def on_idle(self, idle: Micros, now: Micros) -> None:
+        """RFC 9438 5.8: idle time is no time to grow in: the epoch moves along with it."""
+        if self._epoch_at >= 0:
+            self._epoch_at = min(self._epoch_at + idle, now)
