@@ -101,6 +101,9 @@ class StackTransport(WriteSide):
                 return
             if not self._reading or (len(data) < MAX_READ and connection.peer_fin_at is None):
                 return  # that was all
+            if self._buffered:  # it was replaced by a protocol of the other kind
+                self._fill()
+                return
 
     def _fill(self) -> None:
         """The same for a BufferedProtocol, which says where the octets go."""
@@ -124,6 +127,9 @@ class StackTransport(WriteSide):
             if not length:
                 if length is not None:
                     self._on_end()
+                return
+            if not self._buffered:
+                self._read()
                 return
 
     def _on_end(self) -> None:
@@ -222,7 +228,10 @@ class StackTransport(WriteSide):
         self._reading = self._direct = False
         connection = self._connection
         connection.observer = None
-        connection.close()
+        if not connection.readable:
+            connection.close()  # at once: the FIN goes with the last octets
+        # Else closing is a reset (RFC 2525 2.17); what was written before gets this turn to leave, as with a kernel
+        # that sends from within write().
         self._driver.wake()
         self._loop.call_soon(self._call_connection_lost, error, context=self._context)
 
@@ -249,6 +258,9 @@ class StackTransport(WriteSide):
 
     def _call_connection_lost(self, error: BaseException | None) -> None:
         protocol, server = self._protocol, self._server
+        if self._connection.readable:
+            self._connection.close()
+            self._driver.wake()
         try:
             protocol.connection_lost(error)
         finally:

@@ -10,7 +10,7 @@ from tests.aio.virtual_loop import run
 
 
 class Actor(Patient):
-    """Acts at random: writes pieces of any kind and size, pauses and resumes reading, waits; at the end, half-closes."""
+    """Acts at random: writes pieces of any kind and size, pauses and resumes reading, waits; then half-closes."""
 
     async def act(self, rng):
         self.sent = bytearray()

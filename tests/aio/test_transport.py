@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import random
 
 import pytest
 
@@ -313,6 +314,22 @@ def test_closing_with_unread_data_resets_as_the_kernel_does():
     assert run(main()) == (["made", ("lost", ConnectionResetError)], ["made", ("lost", type(None))])
 
 
+def test_a_last_answer_gets_out_before_the_reset_for_unread_data():
+    """An HTTP server that answers 413 and closes without reading the body."""
+
+    async def main():
+        async with two_protocols() as (near, far):
+            far.transport.pause_reading()
+            near.transport.write(b"unread")
+            await settle()
+            far.transport.write(b"413")
+            far.transport.close()
+            await settle()
+            return near.log
+
+    assert run(main()) == ["made", b"413", ("lost", ConnectionResetError)]
+
+
 @pytest.mark.parametrize("callback", ["data_received", "eof_received"])
 def test_what_a_protocol_raises_ends_its_connection_only(callback):
     async def main():
@@ -420,6 +437,38 @@ def test_the_protocol_can_be_changed_between_kinds():
     run(main())
 
 
+def test_a_protocol_that_replaces_itself_loses_nothing():
+    async def main():
+        other = Buffered()
+
+        class Replaced(Recorder):
+            def data_received(self, data):
+                super().data_received(data)
+                self.transport.set_protocol(other)
+
+        async with two_protocols(server_factory=Replaced, offload=True) as (near, far):
+            other.plain = Recorder()
+            other.buffer_updated = lambda nbytes: (Buffered.buffer_updated(other, nbytes), back())
+
+            def back():
+                far.transport.set_protocol(other.plain)
+
+            far.transport.pause_reading()
+            payload = random.Random(1).randbytes(400_000)
+            near.transport.write(payload[:60_000])
+            near.transport.write(payload[60_000:])
+            near.transport.write_eof()
+            await settle()
+            far.transport.resume_reading()
+            await settle()
+            first, second = far.log[-1], other.log[0]
+            assert len(second) == 1000
+            assert other.plain.log[1:] == ["eof", ("lost", type(None))]
+            assert first + second + other.plain.log[0] == payload
+
+    run(main())
+
+
 def test_write_buffer_limits_are_asyncios():
     async def main():
         async with two_protocols() as (near, far):
@@ -451,8 +500,15 @@ def test_extra_info_names_both_ends_and_the_socket():
             assert sock.getsockname() == (HOST, 80)
             assert sock.getsockopt(6, 1) == 1  # TCP_NODELAY, as asyncio sets it
             assert sock.fileno() == -1
+            sock.settimeout(0)
+            sock.setblocking(False)
+            assert sock.gettimeout() == 0
             with pytest.raises(ValueError, match="0 timeout"):
                 sock.settimeout(1)
+            with pytest.raises(ValueError, match="cannot be blocking"):
+                sock.setblocking(True)
+            sock.setsockopt(6, 4, 77)  # TCP_KEEPIDLE
+            assert far.transport._connection.options.keepidle == 77_000_000
             near.transport.close()
             await settle()
             assert far.transport.get_extra_info("peername")[0] == "192.0.2.1"
