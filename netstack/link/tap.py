@@ -64,7 +64,8 @@ class TapDevice:
             ioctl(self._fd, TUNSETVNETLE, (1).to_bytes(4, sys.byteorder))
             self.offload = self._negotiate(offload)
             self.mtu = mtu
-            tun.mtu = mtu
+            if tun.mtu != mtu:  # only root may change it; a TAP that root made for a user has the right one already
+                tun.mtu = mtu
         except OSError as error:
             self.close()
             reason = error.strerror or str(error)

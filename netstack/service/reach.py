@@ -29,15 +29,19 @@ def entering(netns: str | None) -> str:
     sudo = "sudo " if os.environ.get("SUDO_USER") else ""
     if netns is not None:
         return f"{sudo}ip netns exec {netns} "
-    if same_network_as_parent():
+    if same_network_as_session():
         return ""
     own_user = Path("/proc/self/uid_map").read_text().split() != IDENTITY_MAP
     return f"{sudo}nsenter -t {os.getpid()} {'-U --preserve-credentials ' if own_user else ''}-n "
 
 
-def same_network_as_parent() -> bool:
-    """Whether whoever started us (a shell) is in our network namespace; one that we may not look at is not."""
+def same_network_as_session() -> bool:
+    """Whether the shell of the terminal that we were started from is in our network namespace.
+
+    The session's first process, not our parent: `unshare -n make up` is in another one than the user's next terminal.
+    One that we may not look at is in another one.
+    """
     try:
-        return os.stat(f"/proc/{os.getppid()}/ns/net").st_ino == os.stat("/proc/self/ns/net").st_ino
+        return os.stat(f"/proc/{os.getsid(0)}/ns/net").st_ino == os.stat("/proc/self/ns/net").st_ino
     except OSError:
         return False

@@ -44,7 +44,7 @@ def run(plan: Plan, app: App, say: Say) -> None:
                 asyncio.run(serve(plan, app, device, tap, stop, trace, say))
             finally:
                 stop.ignore()
-        say(f"stopped: {tap.name} is gone" if not plan.netns else f"stopped: {tap.name} in {plan.netns} is gone")
+        say("stopped, and everything made for it is gone")
         if isinstance(device, PcapRecorder) and device.error is not None:
             raise HostError(f"{plan.pcap} is incomplete: {device.error.strerror}")
         if trace is not None and trace.error is not None:

@@ -5,6 +5,7 @@ import os
 import signal
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests import netns
 
 pytestmark = pytest.mark.tap
 PLAN = Network("ns0", IPv4Interface("192.0.2.1/24"), IPv4Address("192.0.2.2"), 1500, True)
+NOBODY = 65_534
 ELSEWHERE = IPv4Interface("198.51.100.1/24")
 
 
@@ -106,6 +108,23 @@ def test_an_address_that_was_there_stays(ns):
     with network(replace(PLAN, netns=ns.name)):
         pass
     assert "192.0.2.1/24" in shown(ns, "addr", "show", "ns0")
+
+
+def test_a_tap_that_root_made_for_a_user_needs_no_root(ns):
+    if Path("/proc/self/uid_map").read_text().split()[2] == "1":
+        pytest.skip("there is only one user in this user namespace")
+    ns.run("ip", "tuntap", "add", "ns0", "mode", "tap", "user", str(NOBODY))
+    ns.configure("ns0", "192.0.2.1/24")
+    with ns.inside():
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            with contextlib.suppress(BaseException):
+                os.setuid(NOBODY)
+                with network(PLAN) as device:
+                    status = 0 if device.name == "ns0" else 2
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def killed_run(plan):
