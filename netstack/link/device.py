@@ -11,7 +11,7 @@ from typing import Protocol
 from netstack.units import Micros, Octets
 
 VNET = Struct("<BBHHHH")
-"""virtio_net_hdr, little-endian: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset (offsets count from Ethernet)."""
+"""virtio_net_hdr, little-endian: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset (from Ethernet on)."""
 VNET_LEN: Octets = VNET.size
 NO_OFFLOAD = bytes(VNET_LEN)
 """The header of a frame that is complete as it stands."""
