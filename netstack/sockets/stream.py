@@ -277,6 +277,8 @@ class StreamSocket(Socket):
         """As socket.setsockopt; see `options`."""
         self._open()
         sockopt.set(self, level, name, value)
+        if self.connection is not None:
+            self.connection.options_changed(quickack=level == sockopt.IPPROTO_TCP and name == sockopt.TCP_QUICKACK)
         self._changed()
 
     def getsockopt(self, level: int, name: int, buflen: Octets = 0) -> int | bytes:

@@ -65,6 +65,7 @@ class ConnectionCore:
         "probe_backoff",
         "probes_out",
         "probes_since",
+        "push_at",
         "receive_buffer",
         "recovery",
         "reset_due",
@@ -121,6 +122,8 @@ class ConnectionCore:
         self.starved = False
         """The user was told that the send buffer is full, and waits for WRITABLE."""
         self.more = False
+        self.push_at: list[Seq] = []
+        """Where a segment ends with PSH although more is queued behind it (RFC 9293 3.9.1.2, as Linux does)."""
         self.fin_queued = False
         self.fin_sent = False
         self.peer_fin_at: Seq | None = None

@@ -174,10 +174,14 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
             limited = True
             break
         length = _amount(conn, queued, edge - snd_nxt, quota, mss)
+        if conn.push_at:
+            length = _up_to_push(conn, length)
         if length < 0:
             break
         flags = ACK
         end = snd_nxt + length
+        if conn.push_at and end == conn.push_at[0]:
+            flags |= PSH
         if end == buffer.end:
             if length:
                 flags |= PSH
@@ -224,6 +228,14 @@ def _amount(conn: ConnectionCore, queued: Octets, room: Octets, quota: int, mss:
     if _hold_small(conn):
         return length - partial or -1
     return length
+
+
+def _up_to_push(conn: ConnectionCore, length: Octets) -> Octets:
+    """At most up to where the next PSH belongs."""
+    pushes, snd_nxt = conn.push_at, conn.tcb.snd_nxt
+    while pushes and pushes[0] <= snd_nxt:
+        del pushes[0]
+    return min(length, pushes[0] - snd_nxt) if pushes else length
 
 
 def _hold_small(conn: ConnectionCore) -> bool:

@@ -221,7 +221,7 @@ class Reduction:
 
     def _keep_open(self) -> None:
         board = self.scoreboard
-        odd = board.sacked_out or board.lost_out or self._any_retransmitted() or self.undo_marker is not None
+        odd = board.sacked_out or board.lost_out or self._any_retransmitted()
         state = DISORDER if odd else OPEN
         if state != self.ca_state:
             self.ca_state = state

@@ -5,6 +5,7 @@ from __future__ import annotations
 from errno import EPIPE
 
 from netstack.tcp.core import ConnectionCore
+from netstack.tcp.output import MAX_SUPER_SEGMENT
 from netstack.tcp.state import CLOSED, FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, TIME_WAIT, TRANSITIONS, Cause
 from netstack.units import Octets
 
@@ -56,9 +57,23 @@ class UserCalls(ConnectionCore):
                 return 0
             data, size = data[:space], space
         if size:
+            if size > self.tcb.max_snd_wnd >> 1:
+                self._push_within(size)
             self.send_buffer.append(data)
             self.mark()
         return size
+
+    def _push_within(self, size: Octets) -> None:
+        """A write larger than half the peer's window is pushed on the way, so that it need not wait for the end."""
+        half, mss = self.tcb.max_snd_wnd >> 1, self.send_mss
+        unit = max(min(half, MAX_SUPER_SEGMENT) // mss, 1) * mss
+        pushed, end = self.send_buffer.end, self.send_buffer.end + size
+        at = pushed + unit
+        while half and at < end:
+            if at - pushed > half:
+                self.push_at.append(at)
+                pushed = at
+            at += unit
 
     def recv(self, limit: Octets) -> bytes | None:
         """Up to `limit` octets in order; None: nothing yet; b"": the end of the stream."""
@@ -135,3 +150,29 @@ class UserCalls(ConnectionCore):
                 self.on_fin_wait_2(self.tcp.now)
         else:
             self.shutdown()
+
+    def options_changed(self, quickack: bool = False) -> None:
+        """`options` was written to: what depends on them follows at once. `quickack`: TCP_QUICKACK was one of them."""
+        options, acking = self.options, self.acking
+        if quickack:
+            acking.pingpong = not options.quickack
+            if options.quickack and acking.scheduled:
+                acking.due = True
+        if not options.keepalive:
+            self.keepalive_at = 0
+        elif not self.keepalive_at and self.tcb.state.synchronized:
+            self.start_keepalive(self.tcp.now)
+        elif self.keepalive_at and not self.keepalives_out:
+            since = max(self.last_received_at, acking.last_data_at)
+            self.keepalive_at = max(since + (options.keepidle or self.tcp.config.keepalive_time), 1)
+            self.arm(self.keepalive_at)
+        if options.rcvbuf and options.rcvbuf != self.window.rcvbuf:
+            self.window.rcvbuf = options.rcvbuf
+            self.window.locked = True
+        recovery = self.recovery
+        if options.congestion and options.congestion != recovery.cc.name:
+            old = recovery.cc
+            recovery.cc = self.tcp.congestion(options)
+            recovery.cc.cwnd, recovery.cc.ssthresh = old.cwnd, old.ssthresh
+        if self.tcb.state is not CLOSED:
+            self.mark()
