@@ -206,7 +206,7 @@ def _open(conn: Connection, seg: Arrival, now: Micros) -> bool:
         return False
     tcb.snd_wnd = seg.wnd << tcb.snd_wscale if not seg.flags & SYN else seg.wnd
     tcb.snd_wl1 = seg.seq
-    tcb.max_snd_wnd = max(tcb.max_snd_wnd, tcb.snd_wnd)
+    tcb.max_snd_wnd = tcb.snd_wnd
     conn.move(Cause.SYN_ACKED)
     conn.on_open(now)
     if listener is not None:
