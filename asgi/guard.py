@@ -4,8 +4,8 @@ Everything here is off the path of a good request. llhttp (measured, 9.x by way 
 and bare CR, obsolete folding, spaces before the colon, names that are not tokens, control characters, a
 Content-Length that is malformed, doubled or beside Transfer-Encoding, a final coding other than chunked. It lets
 pass, and so `request.py` asks here: versions other than 1.0 and 1.1 and none at all, RTSP and ICE, more than one
-space in the request line, "*" for any method, fragments, any size, missing, doubled and odd Host fields, codings
-before chunked, Transfer-Encoding on 1.0.
+space in the request line, bare LF before it, "*" for any method, fragments, any size, missing, doubled and odd Host
+fields, codings before chunked, Transfer-Encoding on 1.0.
 """
 
 import re

@@ -115,8 +115,13 @@ class RequestReader:
             self._reset_parser()
             return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
-        method = block[:space]
-        self.method = _METHODS.get(method) or method.decode("latin-1")
+        method = _METHODS.get(block[:space])
+        if method is None:
+            if not guard.TOKEN.fullmatch(block, 0, space):  # llhttp skips line ends in front of it
+                self._reset_parser()
+                return HTTPStatus.BAD_REQUEST
+            method = block[:space].decode("ascii")
+        self.method = method
         try:
             host = found[b"host"]
             plain = http11 and (len(found) == 1 or (len(found) == 2 and found.get(b"connection") in _KEEP_ALIVE))
