@@ -59,4 +59,7 @@ def _missing(ranges: RangeSet, end: Seq, fin: Seq | None, acked: Seq) -> tuple[i
     if not end < acked < end + _FAR or (fin == end and acked == end + 1):
         return None
     hole = ranges.first_gap(1, acked)
-    return (hole[0], hole[1] - 1) if hole else None
+    if hole is None:
+        return None
+    right = min(hole[1], fin) if fin is not None and fin > hole[0] else hole[1]
+    return hole[0], right - 1
