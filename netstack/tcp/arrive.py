@@ -57,7 +57,7 @@ def segment_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
         check_urgent(conn, seg)
     take_text(conn, seg, now)
     if seg.flags & FIN:
-        check_fin(conn, seg)
+        check_fin(conn, seg, now)
     conn.predict()
 
 
@@ -100,8 +100,11 @@ def check_sequence(conn: Connection, seg: Arrival, now: Micros) -> bool:
     """
     tcb = conn.tcb
     end = seg.end
-    if end >= tcb.rcv_wup and seg.seq <= max(tcb.rcv_wup + tcb.rcv_wnd, tcb.rcv_nxt):
-        return True
+    if seg.seq <= max(tcb.rcv_wup + tcb.rcv_wnd, tcb.rcv_nxt):
+        if end > tcb.rcv_wup or seg.seq == tcb.rcv_wup:
+            return True
+        if end == tcb.rcv_wup and tcb.state is not SYN_RECEIVED:  # nothing old may complete a handshake
+            return True
     if seg.flags & RST:
         conn.drop("unacceptable_rst", now)
         return False
@@ -109,8 +112,8 @@ def check_sequence(conn: Connection, seg: Arrival, now: Micros) -> bool:
         _answer_syn(conn, seg, now)
         return False
     conn.drop("unacceptable", now)
-    if seg.length and seg.seq < tcb.rcv_nxt:
-        _note_retransmission(conn, seg.seq, end)
+    if seg.seq < min(end, tcb.rcv_nxt):
+        _note_retransmission(conn, seg.seq, min(end, tcb.rcv_nxt))
     challenge.answer_unacceptable(conn, seg, now)
     return False
 
@@ -271,7 +274,7 @@ def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
         return
     state = tcb.state
     left, right = seg.seq, seg.seq + seg.length
-    if not state.can_receive:
+    if not state.can_receive and right > tcb.rcv_nxt:
         conn.drop("text_after_fin", now)  # 3.10.7.4: "this should not occur ... ignore the segment text"
         return
     if conn.user_gone and right > tcb.rcv_nxt:
@@ -283,7 +286,7 @@ def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
     edge = tcb.rcv_wup + tcb.rcv_wnd
     if left < tcb.rcv_nxt:
         if right <= tcb.rcv_nxt:
-            _note_retransmission(conn, left, right)
+            _note_retransmission(conn, left, min(seg.end, tcb.rcv_nxt))
         else:
             conn.note_duplicate(left, tcb.rcv_nxt)
         left = tcb.rcv_nxt
@@ -309,12 +312,25 @@ def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
     conn.mark()
 
 
-def check_fin(conn: Connection, seg: Arrival) -> None:
-    """Eighth: FIN. It counts only when everything before it has arrived."""
-    tcb = conn.tcb
+def check_fin(conn: Connection, seg: Arrival, now: Micros) -> None:
+    """Eighth: FIN. It counts when everything before it has arrived; one that we had already is acknowledged again."""
+    tcb, acking = conn.tcb, conn.acking
     fin_at = seg.seq + seg.length
-    if not tcb.state.synchronized or fin_at + 1 <= tcb.rcv_nxt:
+    if not tcb.state.synchronized:
         return
-    conn.peer_fin_at = fin_at
-    conn.take_fin()
+    if fin_at < tcb.rcv_nxt:
+        if not seg.length:
+            _note_retransmission(conn, fin_at, fin_at + 1)
+        acking.due = acking.scheduled = True
+        conn.mark()
+    elif not tcb.state.can_receive:
+        conn.drop("fin_after_fin", now)
+    elif fin_at > tcb.rcv_nxt:
+        acking.due = acking.scheduled = True  # RFC 5681 4.2: something before it is missing
+        conn.mark()
+        if fin_at <= tcb.rcv_wup + tcb.rcv_wnd:
+            conn.peer_fin_at = fin_at
+    else:
+        conn.peer_fin_at = fin_at
+        conn.take_fin()
 

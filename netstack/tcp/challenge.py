@@ -59,11 +59,11 @@ def send(conn: ConnectionCore, now: Micros) -> None:
 def answer_unacceptable(conn: ConnectionCore, seg: Arrival, now: Micros) -> None:
     """3.10.7.4 first: an unacceptable segment is answered with an ACK, unless it is a RST.
 
-    A segment that carries text is answered always (the peer retransmits and needs the ACK); empty ones are limited.
+    One with text or a FIN is answered always (the peer retransmits and needs the ACK); others are limited.
     """
     if seg.flags & RST:
         return
-    if (not seg.length or seg.flags & SYN) and _too_soon(conn, now):
+    if (seg.end == seg.seq or seg.flags & SYN) and _too_soon(conn, now):
         return
     conn.acking.due = conn.acking.scheduled = True
     conn.mark()

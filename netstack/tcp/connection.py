@@ -146,6 +146,7 @@ class Connection(UserCalls):
         if self.peer_fin_at != tcb.rcv_nxt:
             return
         tcb.rcv_nxt += 1
+        self.receive_buffer.prune()  # beyond the FIN there is nothing
         self.plain = False
         acking = self.acking
         acking.scheduled = True

@@ -20,7 +20,18 @@ from netstack.tcp.recovery import Recovery
 from netstack.tcp.reduction import OPEN
 from netstack.tcp.rto import RttEstimator
 from netstack.tcp.send_buffer import SendBuffer
-from netstack.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, TIME_WAIT, TRANSITIONS, Cause, State
+from netstack.tcp.state import (
+    CLOSED,
+    CLOSING,
+    ESTABLISHED,
+    LAST_ACK,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+    TRANSITIONS,
+    Cause,
+    State,
+)
 from netstack.tcp.tcb import Tcb
 from netstack.tcp.window import ReceiveWindow
 from netstack.units import Micros, Octets, Seq
@@ -190,7 +201,10 @@ class ConnectionCore:
             self.tcp.events(StateChanged(self.tcp.now, self.key, old, new, cause))
 
     def on_open(self, now: Micros) -> None:
-        """ESTABLISHED: the options are settled, the user may write."""
+        """ESTABLISHED: the options are settled, the user may write.
+
+        Deviation: a CLOSE in SYN-RECEIVED always waits until here; 3.10.4 lets one without data send its FIN at once.
+        """
         self.sync_mss()
         self.acking.rcv_mss = min(self.acking.rcv_mss, max(self.tcb.rcv_wnd >> 1, 88))
         recovery = self.recovery
@@ -201,6 +215,8 @@ class ConnectionCore:
         self.start_keepalive(now)
         self.predict()
         self.notify(WRITABLE)
+        if self.fin_queued:
+            self.move(Cause.CLOSE_CALLED)
 
     def sync_mss(self) -> None:
         """The segment size to use now: Eff.snd.MSS, at most half the window of a peer with a small one (Linux)."""
@@ -240,7 +256,7 @@ class ConnectionCore:
         state = self.tcb.state
         if state is CLOSED or state is TIME_WAIT:
             return
-        if state is not SYN_SENT:
+        if state not in (SYN_SENT, CLOSING, LAST_ACK):
             self.reset_now()
         self.move(Cause.ABORT_CALLED)
         self.finish()
@@ -276,7 +292,8 @@ class ConnectionCore:
 
     def resend_syn_ack(self, now: Micros) -> None:
         """The peer sent its SYN again."""
-        self.recovery.scoreboard.records[0].times += 1
+        if self.recovery.scoreboard.records:  # else ours has not left yet: both SYNs came in one turn
+            self.recovery.scoreboard.records[0].times += 1
         self.syn_due = True
         self.mark()
 

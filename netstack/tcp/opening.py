@@ -134,7 +134,8 @@ def syn_sent_arrives(conn: ConnectionCore, seg: Arrival, now: Micros) -> None:
     if not seg.flags & ACK:
         conn.move(Cause.PEER_SYN)  # simultaneous open (3.5, Figure 8): <SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>
         conn.syn_due = True
-        conn.recovery.scoreboard.records[0].times = 0
+        for syn in conn.recovery.scoreboard.records:  # none, when the peer's SYN came before ours left
+            syn.times = 0
         conn.mark()
         return
     ecr = seg.options.ts_ecr

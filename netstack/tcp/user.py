@@ -6,7 +6,7 @@ from errno import EPIPE
 
 from netstack.tcp.core import ConnectionCore
 from netstack.tcp.output import MAX_SUPER_SEGMENT
-from netstack.tcp.state import CLOSED, FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, TIME_WAIT, TRANSITIONS, Cause
+from netstack.tcp.state import CLOSED, FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Cause
 from netstack.units import Octets
 
 
@@ -122,11 +122,16 @@ class UserCalls(ConnectionCore):
 
     def shutdown(self) -> None:
         """No more sending: a FIN follows what is queued (3.10.4 CLOSE, of which half closes half the connection)."""
-        if self.fin_queued:
+        state = self.tcb.state
+        if self.fin_queued or state is CLOSED:
+            return
+        if state is SYN_SENT:
+            self.move(Cause.CLOSE_CALLED)
+            self.finish()
             return
         self.fin_queued = True
         self.more = False
-        if self.tcb.state in TRANSITIONS[Cause.CLOSE_CALLED] and self.tcb.state is not SYN_SENT:
+        if state is not SYN_RECEIVED:  # there it waits for ESTABLISHED: see `on_open`
             self.move(Cause.CLOSE_CALLED)
         self.mark()
 
@@ -142,9 +147,6 @@ class UserCalls(ConnectionCore):
         if self.options.linger == 0 or self.receive_buffer.ready:
             self.tcp.counters.mib["TcpExtTCPAbortOnClose" if self.receive_buffer.ready else "TcpExtTCPAbortOnData"] += 1
             self.abort()
-        elif state is SYN_SENT:
-            self.move(Cause.CLOSE_CALLED)
-            self.finish()
         elif self.fin_queued:
             if state is FIN_WAIT_2:
                 self.on_fin_wait_2(self.tcp.now)
