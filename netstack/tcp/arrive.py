@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _PAWS_IDLE: Micros = 24 * 24 * 3600 * 1_000_000
 """RFC 7323 5.5: after 24 days idle the timestamp clock may have wrapped, and TS.Recent says nothing."""
+_FIN_HEARD = (CLOSE_WAIT, LAST_ACK, CLOSING)
 _VIEW: int = 8192
 """Text at least this long is kept as a view of its frame; shorter text is copied, so that it pins no frame."""
 
@@ -106,6 +107,8 @@ def check_sequence(conn: Connection, seg: Arrival, now: Micros) -> bool:
         if end == tcb.rcv_wup and tcb.state is not SYN_RECEIVED:  # nothing old may complete a handshake
             return True
     if seg.flags & RST:
+        if seg.seq == tcb.rcv_nxt - 1 and tcb.state in _FIN_HEARD:
+            return True  # at the peer's FIN, which may have been acknowledged already: see `check_reset`
         conn.drop("unacceptable_rst", now)
         return False
     if seg.flags & SYN:
@@ -133,7 +136,7 @@ def check_reset(conn: Connection, seg: Arrival, now: Micros) -> None:
     if not exact and conn.receive_buffer.gaps:
         exact = seg.seq == conn.receive_buffer.highest  # the peer's SND.NXT, as far as we can tell (Linux)
     if not exact and seg.seq == tcb.rcv_nxt - 1:
-        exact = state in (CLOSE_WAIT, LAST_ACK, CLOSING)  # some stacks reset at the FIN they sent (Linux)
+        exact = state in _FIN_HEARD  # some stacks reset at the FIN they sent (Linux)
     if not exact:
         if seg.seq >= tcb.rcv_nxt:
             challenge.send(conn, now)
