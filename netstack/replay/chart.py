@@ -85,7 +85,7 @@ class RecordedServer:
             if self._resets(segment):
                 self.move(at, CLOSED, "rcv RST")
             return
-        if segment.end < self.rcv_nxt or not segment.flags & ACK or segment.ack > self.snd_nxt:
+        if not self._acceptable(segment) or not segment.flags & ACK or segment.ack > self.snd_nxt:
             return
         if self.state == SYN_RECEIVED:
             if segment.ack < 1:
@@ -107,6 +107,12 @@ class RecordedServer:
         self.rcv_nxt = max(self.rcv_nxt, 1)
         if self.state == SYN_RECEIVED and segment.payload:
             self.heard.add(1, segment.text_end)
+
+    def _acceptable(self, segment: Recorded) -> bool:
+        """First: sequence number. Nothing old completes a handshake (3.10.7.4); for the rest see the top."""
+        if self.state == SYN_RECEIVED:
+            return segment.end > self.rcv_nxt or segment.seq >= self.rcv_nxt
+        return segment.end >= self.rcv_nxt
 
     def _resets(self, segment: Recorded) -> bool:
         if self.state in (CLOSE_WAIT, LAST_ACK, CLOSING) and segment.seq == self.rcv_nxt - 1:

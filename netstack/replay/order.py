@@ -6,6 +6,7 @@ which states the server went through. Its own acknowledgments tell: a segment of
 before anything beyond n had been heard. Multi-queue captures, which shuffle packets, are put right by the same rule.
 
 Rules, each side's own order always kept:
+- the client's SYN comes before everything else of its;
 - the server has heard what it acknowledges, and has sent what the client acknowledges;
 - a FIN is heard after the last segment of the server's that does not acknowledge it, although it could;
 - a RST is heard after everything that the server still sent;
@@ -34,12 +35,20 @@ class Step:
 
 def server_view(conversation: Conversation) -> tuple[list[Step], list[Recorded]]:
     """(the steps in the server's order, the client's segments that never reached it)."""
-    client, server = conversation.of(True), conversation.of(False)
+    client, server = _syn_first(conversation.of(True)), conversation.of(False)
     hold, lost = _held(conversation, client, server)
     client = [segment for segment in client if id(segment) not in lost]
     steps = _merge(client, server, hold, conversation.kind is Kind.SIMULTANEOUS)
     _settle_times(steps)
     return steps, [segment for segment in conversation.segments if id(segment) in lost]
+
+
+def _syn_first(client: list[Recorded]) -> list[Recorded]:
+    """Nothing of a connection's reaches a server before the SYN, whatever the capture says."""
+    syn = next((segment for segment in client if segment.flags & SYN), None)
+    if syn is None or syn is client[0]:
+        return client
+    return [syn, *(segment for segment in client if segment is not syn)]
 
 
 def _merge(
@@ -82,6 +91,8 @@ def _merge(
 def _settle_times(steps: list[Step]) -> None:
     """Move the server's steps in time to between the client's that they were put between."""
     earliest: Micros = min((step.at for step in steps), default=0)
+    if steps and steps[0].segment.flags & SYN:
+        steps[0].at = earliest
     for step in steps:
         earliest = step.at = step.at if step.segment.from_client else max(step.at, earliest)
     latest: Micros | None = None

@@ -66,6 +66,10 @@ ENDS = {
         PASSIVE,
     ),
     "reset after the FIN": ("> F. 11:11(0) ack 21\n> R 12:12(0)", ["ESTABLISHED", "CLOSE-WAIT", "CLOSED"]),
+    "reset at the FIN, which was acknowledged": (
+        "> F. 11:11(0) ack 21\n1.0 < . 21:21(0) ack 12\n2.0 > R 11:11(0)",
+        ["ESTABLISHED", "CLOSE-WAIT", "CLOSED"],
+    ),
     "reset by the server after its FIN": (
         "< F. 21:21(0) ack 11\n> P. 11:111(100) ack 22\n< R 22:22(0)",
         ["ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2", "CLOSED"],
@@ -175,6 +179,18 @@ def test_file_out_of_order():
     capture = Capture().add(WHOLE)
     capture.packets = capture.packets[::-1]
     same(capture, *PASSIVE)
+
+
+def test_a_syn_captured_late():
+    capture = Capture().add(WHOLE)
+    capture.packets[0].time += 0.0045
+    same(capture, *PASSIVE)
+
+
+def test_an_old_segment_does_not_complete_a_handshake():
+    """A FIN with the SYN's own number is not acceptable; the server gives up with a RST."""
+    lines = "> S 0:0(0) <mss 1460>\n< S. 0:0(0) ack 1\n> F. 0:0(0) ack 1\n0.6 < R 1:1(0)"
+    same(lines, "LISTEN", "SYN-RECEIVED", "CLOSED")
 
 
 def test_neighbours_swapped_by_the_capture():
