@@ -38,6 +38,8 @@ class TcpConfig:
     delack_max: Micros = 200 * MILLISECOND
     reordering: int = 3
     """Duplicate ACKs that mean loss (RFC 5681's threshold)."""
+    limit_output: Octets = 256 * 1024
+    """What one connection sends at most in one go, before others and arriving ACKs get their turn (as Linux's TSQ)."""
     slow_start_after_idle: bool = True
     fin_timeout: Micros = 60 * SECOND
     timewait_len: Micros = 60 * SECOND

@@ -65,6 +65,8 @@ class Tcp:
         """Marked: they may want to send."""
         self.upcalls: deque[ConnectionCore | Listener] = deque()
         """Their observers are to be called."""
+        self._unfinished: list[ConnectionCore] = []
+        """They sent as much as one may in one go; the next transmit, which is due at once, goes on."""
         self.timers = TimerQueue()
         self.challenge_limit = ChallengeLimit(config.challenge_ack_limit, rng)
         self._secret = Secret(rng.randbytes(32))
@@ -280,6 +282,10 @@ class Tcp:
         """Call observers whose readiness changed, then let everything marked send; until nothing is left to do."""
         self.now = now
         upcalls, ready = self.upcalls, self.ready
+        if self._unfinished:
+            unfinished, self._unfinished = self._unfinished, []
+            for one in unfinished:
+                one.mark()
         while True:
             while upcalls:
                 who = upcalls.popleft()
@@ -301,8 +307,14 @@ class Tcp:
                     self.counters.mib["TcpOutSegs"] += 1
                     path.send(checksummed(head, path), b"", 0, 0, now)
 
+    def resume(self, conn: ConnectionCore) -> None:
+        """`conn` has more to send than it may at once."""
+        self._unfinished.append(conn)
+
     def deadline(self) -> Micros | None:
-        """The earliest deadline of any connection."""
+        """The earliest deadline of any connection; at once when one was interrupted in sending."""
+        if self._unfinished:
+            return self.now
         at = self.timers.deadline()
         waits = self._time_waits
         while waits and not waits[0][2].expires_at:

@@ -164,10 +164,14 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
     edge = tcb.snd_una + tcb.snd_wnd
     limited = False
     sent_any = False
+    stop_at = tcb.snd_nxt + conn.tcp.config.limit_output
     while True:
         snd_nxt = tcb.snd_nxt
         queued = buffer.end - snd_nxt
         if queued <= 0 and not (conn.fin_queued and not conn.fin_sent):
+            break
+        if snd_nxt >= stop_at:
+            conn.tcp.resume(conn)
             break
         quota = cc.cwnd - (board.packets_out - board.sacked_out - board.lost_out + board.retrans_out)
         if quota <= 0:
