@@ -17,11 +17,12 @@ WARM_UP = 0.15
 
 
 def measure(
-    place: Place, report: Report, generate: Load, rounds: int, seconds: float, say: Callable[[str], None]
+    place: Place, report: Report, generate: Load, rounds: int, seconds: float, say: Callable[[str], None], floor: bool
 ) -> None:
-    """All servers stay up for all rounds; whoever is not asked has nothing to do."""
+    """All servers stay up for all rounds; whoever is not asked has nothing to do. `floor`: the bare loop takes part."""
     entrants = [contenders.netstack_up(Link(1)), contenders.asgi(), *contenders.uvicorns()]
-    entrants.append(contenders.bare(Link(2), offload=True))
+    if floor:
+        entrants.append(contenders.bare(Link(2), offload=True))
     with started(place, entrants, report.failures.append) as runners, place.inside(CLIENT):
         for connections in CONNECTIONS:
             name = f"{connections} connection" + "s" * (connections > 1)
