@@ -37,7 +37,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description="Measure netstack beside the kernel's TCP and uvicorn.",
         epilog="Example: python tools/bench.py --quick --only requests,memory",
     )
-    parser.add_argument("--quick", action="store_true", help="one short round, without the floor of requests: 25 s instead of 90")
+    parser.add_argument("--quick", action="store_true", help="one short round: 25 s instead of 90")
     parser.add_argument("--rounds", type=int, metavar="N", help="interleaved rounds [3; --quick: 1]")
     parser.add_argument("--only", default=",".join(GROUPS), metavar="GROUPS", help="some of: %(default)s")
     parser.add_argument("--load", choices=("wrk", "own"), help="load generator [wrk if installed, else own]")
