@@ -69,7 +69,7 @@ class Cycle(Reply):
             raise
         else:
             if self.phase != DONE:
-                if not self.gone:
+                if not (self.gone or self.ended):  # one that was told http.disconnect may leave it at that
                     logger.error("The application returned without completing its response")
                 self._connection.on_failure(self)
         finally:
