@@ -17,23 +17,24 @@ context, only earlier. This is done if all of the following hold, otherwise the 
 import sys
 from asyncio import AbstractEventLoop, Task, current_task
 from collections.abc import Coroutine
+from contextvars import Context
 from typing import Any
 
 if sys.version_info >= (3, 12):
 
-    def start(coro: Coroutine[Any, Any, None], loop: AbstractEventLoop, name: str) -> Task[None]:
-        """A task for `coro`, stepped once already where that is possible; it may be done when this returns."""
+    def start(coro: Coroutine[Any, Any, None], loop: AbstractEventLoop, name: str, context: Context) -> Task[None]:
+        """A task for `coro` in `context`, stepped already where that is possible; it may be done when this returns."""
         if loop.get_task_factory() is not None:
-            return loop.create_task(coro, name=name)
-        return Task(coro, loop=loop, name=name, eager_start=True)
+            return loop.create_task(coro, name=name, context=context)
+        return Task(coro, loop=loop, name=name, context=context, eager_start=True)
 
 else:
 
-    def start(coro: Coroutine[Any, Any, None], loop: AbstractEventLoop, name: str) -> Task[None]:
-        """A task for `coro`, stepped once already where that is possible; it may be done when this returns."""
+    def start(coro: Coroutine[Any, Any, None], loop: AbstractEventLoop, name: str, context: Context) -> Task[None]:
+        """A task for `coro` in `context`, stepped already where that is possible; it may be done when this returns."""
         if loop.get_task_factory() is not None:
-            return loop.create_task(coro, name=name)
-        task = Task(coro, loop=loop, name=name)
+            return loop.create_task(coro, name=name, context=context)
+        task = Task(coro, loop=loop, name=name, context=context)
         if current_task(loop) is None:
             try:
                 ready = loop._ready  # type: ignore[attr-defined]

@@ -111,7 +111,7 @@ class Http(Connection):
                 at = self._feed(data, at)
             if cycle.gone:
                 return at
-        task = start(cycle.run(), server.loop, path)
+        task = start(cycle.run(), server.loop, path, server.context.copy())
         if not task.done():
             cycle.task = task
             server.running.add(cycle)

@@ -26,6 +26,7 @@ class Lifespan:
         self._started = Event()
         self._stopping = Event()
         self._stopped = Event()
+        self._hurried = Event()
         self._asked = 0
         self._failure: str | None = None
         """The message of a startup.failed or shutdown.failed."""
@@ -55,15 +56,21 @@ class Lifespan:
             return
         self._stopping.set()
         stopped = asyncio.create_task(self._stopped.wait())
-        await asyncio.wait((task, stopped), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        hurried = asyncio.create_task(self._hurried.wait())
+        await asyncio.wait((task, stopped, hurried), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
-        if not self._stopped.is_set() and not task.done():
+        hurried.cancel()
+        if not self._stopped.is_set() and not task.done() and not self._hurried.is_set():
             logger.error("The application's lifespan shutdown did not end within %g s", limit)
         if not task.done():
             # After shutdown.complete it has only to return; one that waits for a further event never will.
             await asyncio.wait((task,), timeout=0.1 if self._stopped.is_set() else 0)
             task.cancel()
             await asyncio.wait((task,), timeout=1)
+
+    def hurry(self) -> None:
+        """Cut short what `shutdown` is waiting for."""
+        self._hurried.set()
 
     async def _run(self) -> None:
         scope = {

@@ -14,6 +14,7 @@ import logging
 import sys
 import time
 from asyncio import AbstractEventLoop, Future, TimerHandle
+from contextvars import Context, copy_context
 from typing import Any, Protocol, TextIO
 
 from asgi.access import AccessLog
@@ -30,6 +31,8 @@ logger = logging.getLogger("asgi")
 
 _GRACE = 1.0
 """Seconds that requests have to end after they were disconnected at shutdown, and again after they were cancelled."""
+_HURRIED = 0.05
+"""What is left of that for who does not want to wait."""
 
 
 class Closable(Protocol):
@@ -54,6 +57,7 @@ class Server:
         self.state = self.lifespan.state
         self.access: AccessLog | None = None
         self.loop: AbstractEventLoop
+        self.context: Context
         self.connections: set[Connection] = set()
         self.running: set[Cycle] = set()
         """Requests whose application has not returned; more than one per connection while background tasks run."""
@@ -65,6 +69,7 @@ class Server:
         self._stalled: dict[Connection, tuple[float, int]] = {}
         """Connections whose client does not read: (deadline, octets in the write buffer)."""
         self._emptied: Future[None] | None = None
+        self._hurried = False
 
     async def startup(self) -> None:
         """Run the application's lifespan startup. From here on connections may be made."""
@@ -73,6 +78,9 @@ class Server:
 
     def _bind(self, loop: AbstractEventLoop) -> None:
         self.loop = loop
+        # Every request begins with these variables, not with those of whatever made its octets arrive: reading may
+        # have been resumed, or a waiting request taken up, from inside another request.
+        self.context = copy_context()
         if self.settings.access_log:
             self.access = AccessLog(self._access_stream or sys.stdout, loop)
 
@@ -111,14 +119,16 @@ class Server:
             self.access.flush()
 
     def hurry(self) -> None:
-        """Cut short what `shutdown` is waiting for now."""
+        """Cut short what `shutdown` is waiting for, now and later."""
+        self._hurried = True
+        self.lifespan.hurry()
         if self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
 
     async def _wait_empty(self, limit: float) -> None:
         if self.connections or self.running:
             self._emptied = self.loop.create_future()
-            await asyncio.wait((self._emptied,), timeout=limit)
+            await asyncio.wait((self._emptied,), timeout=_HURRIED if self._hurried else limit)
             self._emptied = None
 
     def _check_empty(self) -> None:

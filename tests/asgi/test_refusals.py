@@ -90,7 +90,10 @@ BAD_HEADS = {
     "unknown coding": (POST + b"Transfer-Encoding: xchunked\r\n\r\n", 501),
     "known coding without chunked": (POST + b"Transfer-Encoding: gzip\r\n\r\n", 501),
     "coding before chunked": (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n", 501),
-    "coding before chunked, in two fields": (POST + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
+    "coding before chunked, in two fields": (
+        POST + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n",
+        501,
+    ),
     "identity": (POST + b"Transfer-Encoding: identity\r\n\r\n", 501),
     "chunked is not the last": (POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n", 400),
     "chunked twice": (POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n", 400),

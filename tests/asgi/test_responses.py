@@ -116,7 +116,8 @@ def test_head_has_the_fields_of_get_and_no_body(serve):
     ("status", "headers", "expected"),
     [
         (204, [], b"HTTP/1.1 204 No Content\r\n\r\n"),
-        (204, [(b"a", b"b"), (b"content-length", b"3"), (b"c", b"d")], b"HTTP/1.1 204 No Content\r\na: b\r\nc: d\r\n\r\n"),
+        (204, [(b"a", b"b"), (b"content-length", b"3")], b"HTTP/1.1 204 No Content\r\na: b\r\n\r\n"),
+        (204, [(b"content-length", b"3"), (b"a", b"b")], b"HTTP/1.1 204 No Content\r\na: b\r\n\r\n"),
         (304, [], b"HTTP/1.1 304 Not Modified\r\n\r\n"),
         (304, [(b"content-length", b"3")], b"HTTP/1.1 304 Not Modified\r\ncontent-length: 3\r\n\r\n"),
         (205, [], b"HTTP/1.1 205 Reset Content\r\ncontent-length: 0\r\n\r\n"),
@@ -243,10 +244,11 @@ def test_misuse_before_the_head_is_written_is_a_500(serve, messages, caplog):
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
+TWO = {**START, "headers": [(b"content-length", b"2")]}
 LATE_MISUSE = {
     "start after body": [START, body(b"a", True), START],
-    "body longer than its length": [{**START, "headers": [(b"content-length", b"2")]}, body(b"a", True), body(b"bc", True)],
-    "body shorter than its length": [{**START, "headers": [(b"content-length", b"9")]}, body(b"a", True), body(b"b")],
+    "body longer than its length": [TWO, body(b"a", True), body(b"bc", True)],
+    "body shorter than its length": [TWO, body(b"", True), body(b"b")],
     "body in text": [START, body(b"a", True), body("b")],
     "no end": [START, body(b"a", True)],
     "trailers for the rest of the body": [PROMISED, body(b"a", True), TRAILERS],
