@@ -1,6 +1,8 @@
 """`%{ }%`: the Python of a script. All of it runs once, at the end, in one namespace, with TCP_INFO of each moment."""
 
+import re
 import textwrap
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import CodeType
@@ -9,6 +11,10 @@ from typing import Any
 from netstack.drill.nodes import Event, ScriptError
 from netstack.drill.outcome import Mismatch, Unsupported
 from netstack.drill.symbols import CODE_NAMES
+
+FILENAME = "<code of the script>"
+_PRINT = re.compile(r"^(\s*)print\s+([^(\n].*)$", re.M)
+"""The print statement of Python 2, which old scripts use."""
 
 
 @dataclass(slots=True)
@@ -21,12 +27,13 @@ class Moment:
 
 
 def compiled(text: str, line: int) -> CodeType:
-    """The code, whatever its indentation. ScriptError when it is not Python."""
+    """The code, whatever its indentation; its line numbers are the script's. ScriptError when it is not Python."""
     first, _, rest = text.partition("\n")
+    written = (textwrap.dedent(text), first.strip() + "\n" + textwrap.dedent(rest))
     error: SyntaxError | None = None
-    for source in (textwrap.dedent(text).strip("\n"), first.strip() + "\n" + textwrap.dedent(rest)):
+    for source in (*written, *(_PRINT.sub(r"\1print(\2)", source) for source in written)):
         try:
-            return compile(source.strip() + "\n", f"code at line {line}", "exec")
+            return compile("\n" * (line - 1) + source.rstrip() + "\n", FILENAME, "exec")
         except SyntaxError as found:
             error = found
     raise ScriptError(line, f"code: {error.msg if error else 'not Python'}")
@@ -42,16 +49,19 @@ def run_code(moments: list[Moment]) -> None:
             exec(code, names)
         except AssertionError as error:
             said = f": {error}" if str(error) else ""
-            raise _mismatch(moment, f"assertion failed{said}", names) from None
+            raise _mismatch(moment, f"assertion failed{said}", names, error) from None
         except NameError as error:
             if (error.name or "").startswith("tcpi_"):
                 raise Unsupported(f"TCP_INFO without {error.name}") from None
-            raise _mismatch(moment, f"NameError: {error}", names) from None
-        except Exception as error:
-            raise _mismatch(moment, f"{type(error).__name__}: {error}", names) from None
+            raise _mismatch(moment, f"NameError: {error}", names, error) from None
+        except (Exception, SystemExit) as error:
+            raise _mismatch(moment, f"{type(error).__name__}: {error}", names, error) from None
 
 
-def _mismatch(moment: Moment, what: str, names: Mapping[str, Any]) -> Mismatch:
-    used = sorted(name for name in names if name.startswith("tcpi_") and name in moment.text)
-    actual = ", ".join(f"{name} = {names[name]}" for name in used)
-    return Mismatch(moment.event.line, what, " ".join(moment.text.split()), actual)
+def _mismatch(moment: Moment, what: str, names: Mapping[str, Any], error: BaseException) -> Mismatch:
+    """What failed, the line it was in, and the fields of TCP_INFO that the line names."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == FILENAME]
+    line = frames[-1].lineno if frames and frames[-1].lineno else moment.event.line
+    text = moment.text.split("\n")[line - moment.event.line].strip()
+    used = sorted(name for name in names if name.startswith("tcpi_") and name in text)
+    return Mismatch(line, what, text, ", ".join(f"{name} = {names[name]}" for name in used))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from netstack.drill.nodes import Script, ScriptError
+from netstack.drill.outcome import Unsupported
 from netstack.units import Micros, Octets
 
 LOCAL = {4: "192.168.0.1", 6: "fd3d:fa7b:d17d::1"}
@@ -40,11 +41,11 @@ class Options:
 
 
 def read_options(script: Script) -> Options:
-    """The options at the top of `script`. ScriptError when a value makes no sense."""
+    """The options at the top of `script`. ScriptError when a value makes no sense; Unsupported for a third IP."""
     found = dict(script.options)
     version = found.get("ip_version", "ipv4")
     if version not in IP_VERSIONS:
-        raise ScriptError(1, f"--ip_version={version}: only ipv4 and ipv6 are known here")
+        raise Unsupported(f"--ip_version={version}")
 
     def number(name: str, default: int, least: int = 0) -> int:
         text = found.get(name, "")

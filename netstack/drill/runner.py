@@ -1,5 +1,6 @@
 """One script from its text to its verdict, on any host."""
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -31,12 +32,15 @@ def run_text(text: str, name: str, open_host: OpenHost, wishes: Wishes, read: Re
     try:
         script = parse(text, name)
         options = read_options(script)
+        return _opened(script, options, open_host, wishes, read)
     except ScriptError as error:
         return Outcome(name, FAILED, error.line, error.message)
-    try:
-        host = open_host(options)
     except Unsupported as error:
         return Outcome(name, SKIPPED, 0, str(error))
+
+
+def _opened(script: Script, options: Options, open_host: OpenHost, wishes: Wishes, read: Read) -> Outcome:
+    host = open_host(options)
     try:
         return _run(script, options, host, wishes, read)
     finally:
@@ -67,6 +71,10 @@ def _run(script: Script, options: Options, host: Host, wishes: Wishes, read: Rea
         outcome = replace(outcome, status=SKIPPED, line=run.line, message=str(error))
     except ScriptError as error:
         outcome = replace(outcome, status=FAILED, line=error.line, message=error.message)
+    except Exception as error:  # a fault of the host, or of this interpreter: one script's failure, not the end of all
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        told = f"{type(error).__name__}: {error} ({where.filename.rpartition('/')[2]}:{where.lineno})"
+        outcome = replace(outcome, status=FAILED, line=run.line, message=told)
     outcome.ignored = run.ignored
     outcome.unscripted = run.expecting.unscripted
     return outcome

@@ -29,7 +29,7 @@ _PROC = re.compile(r"/proc/sys/([\w./-]+)=(.*)", re.S)
 _ECHO = re.compile(r"""echo\s+(?:-n\s+)?["']?([^"'>]*?)["']?\s*>\s*/proc/sys/([\w./-]+)\s*$""")
 _SETTING = re.compile(r"(net[\w./-]*)\s*=\s*(.*)", re.S)
 _SHELL_FILE = re.compile(r"[\w./-]+\.sh$")
-_PIECE = re.compile(r"""(?:[^;&\n"']|"[^"]*"|'[^']*'|&(?!&))+""")
+_PIECE = re.compile(r"""(?:\\.|[^;&\n"']|"[^"]*"|'[^']*'|(?<!&)&(?!&)|["'])+""")
 _HARMLESS = {"", ":", "true", "set", "exit", "nstat", "modprobe", "kldload", "sleep", "sync"}
 """Words that begin lines without effect on an end under test."""
 

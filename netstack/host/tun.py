@@ -5,6 +5,7 @@ The namespace belongs to the process that enters it and goes when that process e
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import socket
@@ -15,7 +16,7 @@ from pyroute2 import IPRoute
 
 from netstack.units import Octets
 
-CLONE_NEWNET = 0x4000_0000
+CLONE_NEWUSER, CLONE_NEWNET = 0x1000_0000, 0x4000_0000
 TUNSETIFF = 0x4004_54CA
 IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x0001, 0x1000, 0x4000
 IFA_F_NODAD = 0x02
@@ -30,11 +31,19 @@ VNET = struct.Struct("<BBHHHH")
 
 
 def enter_namespace() -> None:
-    """Move this process into a new network namespace. OSError when that is not permitted."""
+    """Move this process, which has one thread, into a new network namespace. OSError when that is not permitted.
+
+    Who is not root becomes root of a user namespace on the way, where those are allowed.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNET):
-        code = ctypes.get_errno()
-        raise OSError(code, f"cannot make a network namespace: {os.strerror(code)}")
+    if not libc.unshare(CLONE_NEWNET):
+        return
+    code, uid, gid = ctypes.get_errno(), os.geteuid(), os.getegid()
+    if code != errno.EPERM or libc.unshare(CLONE_NEWUSER | CLONE_NEWNET):
+        raise OSError(code, f"cannot make a network namespace: {os.strerror(code)} (run as root)")
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
 
 
 def open_tun(address: bytes, prefix: int, mtu: Octets) -> int:

@@ -55,6 +55,7 @@ def tcp_info(conn: Connection) -> Mapping[str, int]:
         "retrans": board.retrans_out,
         "rtt": rtt.srtt,
         "rttvar": rtt.rttvar,
+        "min_rtt": rtt.min_rtt,
         "snd_ssthresh": cc.ssthresh,
         "snd_cwnd": cc.cwnd,
         "advmss": conn.acking.advmss,

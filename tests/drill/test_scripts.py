@@ -1,0 +1,194 @@
+"""The collection in this folder: every script holds on the stack, and spoilt ones fail with what is wrong with them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from netstack.drill.outcome import FAILED, PASSED, Outcome
+from netstack.drill.parse import parse
+from netstack.drill.runner import Wishes, run_text
+from netstack.drill.virtual.host import StackHost
+
+FOLDER = Path(__file__).parent
+SCRIPTS = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.pkt"))
+
+SPOILT = {
+    "a flag": ("handshake/passive_open.pkt", "> S. 0:0(0)", "> SE. 0:0(0)", "flags: expected SE., got S."),
+    "PSH": ("data/write_and_ack.pkt", "> P. 1:2501", "> . 1:2501", "flags: expected ., got P."),
+    "seq": ("reset/closed_port.pkt", "> R 77:77(0)", "> R 78:78(0)", "seq: expected 78, got 77"),
+    "the number of a FIN": (
+        "close/passive_close.pkt",
+        "> F. 301:301(0)",
+        "> F. 300:300(0)",
+        "seq: expected 300, got 301",
+    ),
+    "ack": ("handshake/passive_open.pkt", "ack 1 win 64240", "ack 2 win 64240", "ack: expected 2, got 1"),
+    "length": ("data/nagle.pkt", "> P. 101:151(50)", "> P. 101:152(51)", "length: expected 51, got 50"),
+    "window": ("handshake/passive_open.pkt", "win 64240", "win 64241", "win: expected 64241, got 64240"),
+    "MSS": (
+        "handshake/active_open.pkt",
+        "<mss 1460,sackOK,TS val 100",
+        "<mss 1440,sackOK,TS val 100",
+        "mss: expected mss 1440",
+    ),
+    "window scale": (
+        "options/window_scale.pkt",
+        "<mss 1460,nop,wscale 7>",
+        "<mss 1460,nop,wscale 8>",
+        "wscale: expected wscale 8",
+    ),
+    "option order": (
+        "handshake/passive_open.pkt",
+        "<mss 1460,nop,nop,sackOK",
+        "<mss 1460,sackOK,nop,nop",
+        "options: expected",
+    ),
+    "a SACK block": (
+        "data/out_of_order.pkt",
+        "sack 3001:4001 1001:2001>",
+        "sack 3001:4002 1001:2001>",
+        "sack: expected",
+    ),
+    "the order of SACK blocks": (
+        "data/out_of_order.pkt",
+        "sack 3001:4001 1001:2001>",
+        "sack 1001:2001 3001:4001>",
+        "sack: ",
+    ),
+    "an echoed timestamp": (
+        "options/timestamps.pkt",
+        "TS val 300 ecr 1200",
+        "TS val 300 ecr 1201",
+        "TS ecr: expected 1201, got 1200",
+    ),
+    "an option too many": (
+        "reset/in_window.pkt",
+        "> . 1:1(0) ack 1",
+        "> . 1:1(0) ack 1 <nop,nop>",
+        "options: expected <nop,nop>",
+    ),
+    "an option missing": ("options/dsack.pkt", " <nop,nop,sack 1:1001>", "", "options: expected none, got"),
+    "ECN": ("data/nagle.pkt", "> P. 1:101", "> [ect0] P. 1:101", "ECN: expected ect0, got noecn"),
+    "the urgent pointer": (
+        "data/nagle.pkt",
+        "> P. 1:101(100) ack 1",
+        "> P. 1:101(100) ack 1 urg 1",
+        "urg: expected 1, got 0",
+    ),
+    "ports": ("data/nagle.pkt", "> P. 1:101", "> 8080 > 81 P. 1:101", r"ports: expected \(8080, 81\)"),
+    "time too early": ("handshake/syn_retransmission.pkt", "7 > S", "6.4 > S", "time: expected 6.400000"),
+    "time too late": ("handshake/syn_retransmission.pkt", "7 > S", "8.2 > S", "time: expected 8.200000"),
+    "silence": (
+        "handshake/connection_refused.pkt",
+        "+.1 < R. 0:0(0) ack 1 win 0",
+        "+.1 > R. 1:1(0) ack 1",
+        "no packet|flags",
+    ),
+    "errno": ("reset/in_window.pkt", "ECONNRESET", "EPIPE", "errno: expected EPIPE, got ECONNRESET"),
+    "a result": (
+        "close/passive_close.pkt",
+        "read(4, ..., 1000) = 500",
+        "read(4, ..., 1000) = 501",
+        "result: expected 501, got 500",
+    ),
+    "success for an error": ("reset/in_window.pkt", "= -1 ECONNRESET", "= 0", "result: expected 0, got -1 ECONNRESET"),
+    "an error for success": (
+        "close/passive_close.pkt",
+        "close(4) = 0",
+        "close(4) = -1 EBADF",
+        "result: expected -1 EBADF, got 0",
+    ),
+    "a queue's length": (
+        "data/write_and_ack.pkt",
+        "SIOCOUTQ, [1500]",
+        "SIOCOUTQ, [1501]",
+        "value: expected .1501., got .1500.",
+    ),
+    "an option's value": (
+        "close/linger_zero.pkt",
+        "getsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=0}",
+        "getsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=1}",
+        "option: expected",
+    ),
+    "revents": (
+        "handshake/active_open.pkt",
+        "revents=POLLOUT}",
+        "revents=POLLIN}",
+        "revents: expected POLLIN, got POLLOUT",
+    ),
+    "the return of a call": (
+        "handshake/blocking_calls.pkt",
+        "0.1...0.3 accept",
+        "0.1...0.33 accept",
+        "time: expected return at 0.33",
+    ),
+    "tcp_info": ("handshake/passive_open.pkt", "tcpi_snd_cwnd == 10", "tcpi_snd_cwnd == 11", "assertion failed: 10"),
+    "a state": ("close/active_close.pkt", "== TCP_FIN_WAIT2", "== TCP_CLOSING", "assertion failed: 5"),
+    "an echo nobody sent": (
+        "options/timestamps.pkt",
+        "TS val 1200 ecr 100",
+        "TS val 1200 ecr 101",
+        "TS ecr 101: no outbound",
+    ),
+    "a peer's number": (
+        "close/active_close.pkt",
+        "< F. 1:1(0) ack 2 win 32792\n+0 > . 2:2(0) ack 2\n\n",
+        "< F. 2:2(0) ack 2 win 32792\n+0 > . 2:2(0) ack 2\n\n",
+        "ack: expected 2, got 1",
+    ),
+}
+"""What is spoilt -> script, text in it, what takes its place, what the failure says."""
+
+
+def verdict(name: str, text: str | None = None) -> Outcome:
+    """The verdict on a script of the collection, or on a changed text of it."""
+    return run_text(text or (FOLDER / name).read_text(), name, StackHost, Wishes())
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_holds_on_the_stack(name):
+    outcome = verdict(name)
+    assert outcome.status == PASSED, outcome.report()
+    assert outcome.unscripted == 0, outcome.report()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_script_says_what_it_shows_and_where_that_is_written(name):
+    text = (FOLDER / name).read_text()
+    comment = text[: text.index("\n0")] if "\n0" in text else text
+    assert text.startswith("//")
+    assert re.search(r"RFC \d+|POSIX|Linux|--\w+", comment), "no source named"
+    assert all(len(line) <= 120 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_spoilt_script_fails_and_says_why(what):
+    name, good, bad, told = SPOILT[what]
+    text = (FOLDER / name).read_text()
+    assert text.count(good) >= 1, "the table is out of date"
+    spoilt = text.replace(good, bad, 1)
+    outcome = verdict(name, spoilt)
+    assert outcome.status == FAILED
+    assert re.match(told, outcome.message) or any(re.search(told, line) for line in outcome.detail), outcome.report()
+    changed = [i for i, (a, b) in enumerate(zip(text.splitlines(), spoilt.splitlines(), strict=False), 1) if a != b]
+    assert outcome.line == changed[0] or what in FAILS_LATER, outcome.report()
+
+
+FAILS_LATER = {"silence", "a peer's number"}
+"""Where not the changed line is wrong but what the stack does about it."""
+
+
+def test_relaxed_forgives_the_layout_of_options():
+    name = "handshake/passive_open.pkt"
+    text = (FOLDER / name).read_text().replace("<mss 1460,nop,nop,sackOK,nop,wscale 7>", "<sackOK,wscale 6,mss 1460>")
+    text = text.replace("win 64240", "win 1")
+    assert run_text(text, name, StackHost, Wishes()).status == FAILED
+    assert run_text(text, name, StackHost, Wishes(relaxed=True)).status == PASSED
+
+
+def test_virtual_time_is_exact_and_costs_nothing():
+    text = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+1000000 close(3) = 0"
+    assert parse(text).events[1].when.at == 10**12
+    outcome = verdict("a long wait", text)
+    assert (outcome.status, outcome.timeline[-1].at) == (PASSED, 10**12)
