@@ -48,7 +48,7 @@ class Settings:
     timeout_write: float = 60.0
     """Without the client taking any of a response that waits for it: aborted."""
     timeout_linger: float = 2.0
-    """For the client to read an error response before the connection is closed under it (RFC 9112 9.6)."""
+    """Without an arrival, for the client to read a refusal before the connection is closed (RFC 9112 9.6)."""
     timeout_graceful: float = 10.0
     """For running requests to end at shutdown; what is left is then disconnected and cancelled."""
     timeout_lifespan: float = 30.0

@@ -29,13 +29,16 @@ NEVER = float("inf")
 
 IDLE, HEAD, BODY, BUSY, CLOSING = range(5)
 
+_LINGERS = 10
+"""How many times timeout_linger a client may go on sending after it was refused."""
+
 
 class Connection(asyncio.Protocol):
     """What every state shares. `self.cycle` is the request whose response is not complete, if there is one."""
 
     __slots__ = (
         "_eof",
-        "_lingering",
+        "_linger_end",
         "_pending",
         "_reading_paused",
         "client",
@@ -63,7 +66,8 @@ class Connection(asyncio.Protocol):
         """Octets that are not parsed yet: requests that wait; in HEAD, the part of a header block."""
         self._reading_paused = False
         self._eof = False
-        self._lingering = False
+        self._linger_end = 0.0
+        """While octets of a client are dropped so that it can read our last words: the end of that, otherwise 0."""
 
     # What the transport calls.
 
@@ -148,9 +152,14 @@ class Connection(asyncio.Protocol):
             return
         self._enter_closing()
         self._resume_reading()
-        self._lingering = True
         self.deadline = self.server.linger_at
+        self._linger_end = self.deadline + _LINGERS * self.server.settings.timeout_linger
         self.transport.write_eof()
+
+    def on_dropped(self) -> None:
+        """A client that is still sending has not come to reading yet. It gets more time, up to a bound."""
+        if self._linger_end:
+            self.deadline = min(self.server.linger_at, self._linger_end)
 
     def abort(self) -> None:
         """Reset the connection; the request that is running learns that it is disconnected."""
@@ -199,10 +208,10 @@ class Connection(asyncio.Protocol):
             self.close()
         elif state == HEAD or (state == BODY and self.cycle is not None):
             self.refuse(HTTPStatus.REQUEST_TIMEOUT)
-        elif state == CLOSING and not self._lingering:
+        elif state == CLOSING and not self._linger_end:
             self.transport.abort()
         else:
-            self._lingering = False
+            self._linger_end = 0.0
             self.close()
 
     def _cut(self, cycle: Cycle) -> None:

@@ -25,7 +25,7 @@ if sys.version_info >= (3, 12):
     def start(coro: Coroutine[Any, Any, None], loop: AbstractEventLoop, name: str, context: Context) -> Task[None]:
         """A task for `coro` in `context`, stepped already where that is possible; it may be done when this returns."""
         if loop.get_task_factory() is not None:
-            return loop.create_task(coro, name=name, context=context)
+            return context.run(loop.create_task, coro, name=name)  # not every factory takes a context
         return Task(coro, loop=loop, name=name, context=context, eager_start=True)
 
 else:
@@ -33,7 +33,7 @@ else:
     def start(coro: Coroutine[Any, Any, None], loop: AbstractEventLoop, name: str, context: Context) -> Task[None]:
         """A task for `coro` in `context`, stepped already where that is possible; it may be done when this returns."""
         if loop.get_task_factory() is not None:
-            return loop.create_task(coro, name=name, context=context)
+            return context.run(loop.create_task, coro, name=name)  # not every factory takes a context
         task = Task(coro, loop=loop, name=name, context=context)
         if current_task(loop) is None:
             try:

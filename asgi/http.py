@@ -52,7 +52,9 @@ class Http(Connection):
         elif state == HEAD:
             self._pending += data  # type: ignore[operator]
             self._read_part()
-        elif state != CLOSING:
+        elif state == CLOSING:
+            self.on_dropped()
+        else:
             self._hold(data, 0)
 
     # Header blocks.
@@ -272,6 +274,8 @@ class Http(Connection):
         else:
             self._pending, self._at = bytes(self._pending[self._at :]) + data[at:], 0
         self._pause_reading()
+        if self.state == IDLE:
+            self.deadline = NEVER  # the client does not read: that has a limit of its own
 
     def _resume(self) -> None:
         """Take up the requests that wait, if nothing is in their way any more."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import gc
 import logging
 import threading
 
@@ -102,9 +103,9 @@ def test_a_task_started_in_a_first_step_is_scheduled(loop):
 def test_a_task_factory_decides(loop):
     made = []
 
-    def factory(loop, coro, **kwargs):
+    def factory(loop, coro):
         made.append(coro)
-        return asyncio.Task(coro, loop=loop, **kwargs)
+        return asyncio.Task(coro, loop=loop)
 
     async def work():
         pass
@@ -144,6 +145,9 @@ def test_keyboard_interrupt_leaves(loop):
 
     with pytest.raises(KeyboardInterrupt):
         in_callback(loop, lambda: start(work(), loop, "n", contextvars.copy_context()))
+    gc.collect()
+    assert [type(context["exception"]) for context in loop.unhandled] == [KeyboardInterrupt]  # nobody asked the task
+    loop.unhandled.clear()
 
 
 def test_cancellation_reaches_the_coroutine(loop):
@@ -357,8 +361,6 @@ def test_application_that_cancels_itself(serve, caplog):
 
 
 def test_running_requests_are_not_garbage_collected(serve):
-    import gc
-
     async def app(scope, receive, send):
         await asyncio.get_running_loop().create_future()
 
@@ -371,8 +373,6 @@ def test_running_requests_are_not_garbage_collected(serve):
 
 
 def test_a_request_leaves_no_garbage(serve):
-    import gc
-
     wire = serve(plain())
     client = wire.connect()
     client.get()

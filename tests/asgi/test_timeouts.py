@@ -148,10 +148,31 @@ def test_lingering_close_ends(serve):
     client = wire.connect().send(b"no\r\n\r\n")
     assert status_of(client.got()) == 400
     wire.after(1.9)
-    client.send(b"still talking")
     assert not client.gone
     wire.after(0.1 + LATE)
     assert client.gone
+
+
+def test_lingering_close_goes_on_while_the_client_sends_but_not_for_ever(serve):
+    wire = serve(plain(), timeout_linger=2)
+    client = wire.connect().send(b"no\r\n\r\n")
+    for _ in range(10):
+        wire.after(1.9)
+        client.send(b"still talking")
+        assert not client.gone
+    for _ in range(2):
+        wire.after(1.9)
+        client.send(b"still talking")
+    assert client.gone
+
+
+def test_requests_that_wait_for_a_slow_reader_are_not_idle(serve):
+    wire = serve(plain(b"x" * 70_000), timeout_idle=5, timeout_write=60)
+    client = wire.connect().stop_reading().send(request() * 2)
+    wire.after(50)
+    client.read(10**6)
+    client.read(10**6)
+    assert client.got().count(b"HTTP/1.1 200") == 2
 
 
 def test_lingering_close_ends_when_the_client_has_read(serve):
