@@ -15,7 +15,7 @@ from netstack.seq import MASK
 from netstack.tcp.congestion import CongestionControl
 from netstack.tcp.reduction import CWR, OPEN
 from netstack.tcp.scoreboard import Sent
-from netstack.units import Micros, Octets, Seq
+from netstack.units import MILLISECOND, Micros, Octets, Seq
 from netstack.wire.checksum import ones_sum
 from netstack.wire.tcp import ACK, FIN, PSH
 from netstack.wire.tcp_options import ALIGNED_TIMESTAMP, build_segment
@@ -177,7 +177,12 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
         if quota <= 0:
             limited = True
             break
-        length = _amount(conn, queued, edge - snd_nxt, quota, mss)
+        room = edge - snd_nxt
+        cut_short = queued > quota * mss or queued > room > mss
+        if cut_short and _better_later(conn, min(quota * mss, room), mss, now):
+            limited = quota * mss <= room
+            break
+        length = _amount(conn, queued, room, quota, mss)
         if conn.push_at:
             length = _up_to_push(conn, length)
         if length < 0:
@@ -232,6 +237,22 @@ def _amount(conn: ConnectionCore, queued: Octets, room: Octets, quota: int, mss:
     if _hold_small(conn):
         return length - partial or -1
     return length
+
+
+def _better_later(conn: ConnectionCore, limit: Octets, mss: Octets, now: Micros) -> bool:
+    """Whether to wait for the next ACK, which is due any moment and will allow a larger piece (Linux's TSO deferral).
+
+    Only where a window cuts a longer queue, less than a third of it is open, and we sent within the last millisecond:
+    otherwise every ACK would trickle out a few segments, each costing as much as 64 KiB.
+    """
+    recovery, tcb = conn.recovery, conn.tcb
+    records = recovery.scoreboard.records
+    if not records or recovery.ca_state > CWR or now - conn.last_sent_at > MILLISECOND:
+        return False
+    if limit >= MAX_SUPER_SEGMENT // mss * mss or 3 * limit >= min(tcb.snd_wnd, recovery.cc.cwnd * mss):
+        return False
+    srtt = conn.rtt.srtt
+    return records[0].sent_at + srtt - now <= min(srtt >> 1, MILLISECOND)
 
 
 def _up_to_push(conn: ConnectionCore, length: Octets) -> Octets:
