@@ -22,7 +22,7 @@ from scapy.utils import PcapNgWriter, RawPcapWriter
 from netstack.replay.conversation import Conversation
 from netstack.replay.extract import conversations
 from netstack.replay.recorded import Recording, read_recording
-from netstack.replay.verdict import Verdict, judge
+from netstack.replay.verdict import Status, Verdict, judge
 
 CLIENT, SERVER = ("198.51.100.7", 40000), ("203.0.113.9", 80)
 LINE = re.compile(
@@ -34,6 +34,20 @@ HANDSHAKE = """
 < S. 0:0(0) ack 1 <mss 1460,sackOK,wscale 7>
 > . 1:1(0) ack 1
 """
+GET = """
+> P. 1:11(10) ack 1
+< . 1:1(0) ack 11
+< P. 1:21(20) ack 11
+> . 11:11(0) ack 21
+"""
+CLIENT_CLOSES = """
+> F. 11:11(0) ack 21
+< F. 21:21(0) ack 12
+> . 12:12(0) ack 22
+"""
+WHOLE = HANDSHAKE + GET + CLIENT_CLOSES
+PASSIVE = ["ESTABLISHED", "CLOSE-WAIT", "LAST-ACK", "CLOSED"]
+"""The states of `WHOLE`, from ESTABLISHED on."""
 
 
 def pattern(side: str, seq: int, length: int) -> bytes:
@@ -142,3 +156,10 @@ def path(verdict: Verdict, ours: bool = True) -> list[str]:
     """The states of one side, from ESTABLISHED on where it got there."""
     names: Sequence[str] = [passed.state for passed in (verdict.replayed if ours else verdict.recorded)]
     return list(names[names.index("ESTABLISHED") :] if "ESTABLISHED" in names else names)
+
+
+def same(capture: Capture | str | bytes, *states: str) -> None:
+    """Assert that the replay agrees with the recording, over these states."""
+    verdict = replay(capture)
+    assert verdict.status is Status.SAME, verdict.reason
+    assert path(verdict) == path(verdict, ours=False) == list(states)
