@@ -22,6 +22,8 @@ from netstack.wire.tcp import ACK, FIN, RST, SYN
 _SLACK: Micros = 10 * MILLISECOND
 _RST_IN_FLIGHT: Micros = SECOND
 """What a full queue in front of the client may still hold when it resets."""
+LOST = -1
+"""In place of a number of segments: this one never reached the server."""
 
 
 @dataclass(slots=True, eq=False)
@@ -108,42 +110,50 @@ def _held(
 ) -> tuple[dict[int, int], set[int]]:
     """What FINs and RSTs of the client's have to wait for (see `_merge`), and the ids of those that were lost."""
     hold: dict[int, int] = {}
-    lost: set[int] = set()
     round_trip = _response_time(conversation)
     heard_to = 0
-    index = {id(segment): i for i, segment in enumerate(server)}
     for i, segment in enumerate(client):
-        if not segment.flags & (FIN | RST):
-            if segment.seq <= heard_to:
-                heard_to = max(heard_to, segment.end)
-            continue
-        after = [each for each in server if each.place > segment.place and not each.flags & SYN]
-        if segment.flags & RST:
-            still = [each for each in after if not each.flags & RST]
-            if still and segment.seq == heard_to:
-                if still[-1].at - segment.at > max(4 * round_trip, _RST_IN_FLIGHT):
-                    lost.add(id(segment))
-                else:
-                    hold[id(segment)] = index[id(still[-1])] + 1
-            continue
         in_order = segment.seq <= heard_to
+        if segment.flags & RST:
+            if segment.seq == heard_to:
+                hold[id(segment)] = _sent_before_rst(segment, server, round_trip)
+            continue
+        if segment.flags & FIN and in_order:
+            hold[id(segment)] = _sent_before_fin(segment, client[i + 1 :], server, round_trip)
         if in_order:
             heard_to = max(heard_to, segment.end)
-        knows = next((each for each in after if each.flags & ACK and each.ack >= segment.end), None)
-        unaware = [
-            each for each in after
-            if each.flags & ACK and each.ack < segment.end and (knows is None or each.place < knows.place)
-        ]  # fmt: skip
-        if not unaware or not in_order:
+    return hold, {key for key, count in hold.items() if count == LOST}
+
+
+def _sent_before_rst(segment: Recorded, server: list[Recorded], round_trip: Micros) -> int:
+    """How many of the server's segments left before it heard this RST; LOST when it went on for too long."""
+    last = len(server) - 1
+    while last >= 0 and server[last].flags & RST:
+        last -= 1
+    if last < 0 or server[last].place < segment.place:
+        return 0
+    late = server[last].at - segment.at
+    return LOST if late > max(4 * round_trip, _RST_IN_FLIGHT) else last + 1
+
+
+def _sent_before_fin(segment: Recorded, later: list[Recorded], server: list[Recorded], round_trip: Micros) -> int:
+    """How many of the server's segments left before it heard this FIN, which came in order; LOST: it never did."""
+    knows: Recorded | None = None
+    unaware: Recorded | None = None
+    before = 0
+    for i, each in enumerate(server):
+        if each.place < segment.place or not each.flags & ACK or each.flags & SYN:
             continue
-        late = unaware[-1].at - segment.at
-        again = any(each.flags & FIN and (knows is None or each.place < knows.place) for each in client[i + 1 :])
-        only_fin_missing = unaware[-1].ack == segment.end - 1
-        if only_fin_missing and late > 2 * round_trip + _SLACK and (again or (knows is None and late > SECOND)):
-            lost.add(id(segment))
-        else:
-            hold[id(segment)] = index[id(unaware[-1])] + 1
-    return hold, lost
+        if each.ack >= segment.end:
+            knows = each
+            break
+        unaware, before = each, i + 1
+    if unaware is None:
+        return 0
+    late = unaware.at - segment.at
+    again = any(each.flags & FIN and (knows is None or each.place < knows.place) for each in later)
+    too_late = late > 2 * round_trip + _SLACK and (again or (knows is None and late > SECOND))
+    return LOST if too_late and unaware.ack == segment.end - 1 else before
 
 
 def _response_time(conversation: Conversation) -> Micros:
