@@ -19,6 +19,8 @@ from netstack.drill.symbols import (
     FIONBIO,
     IP_MTU_DISCOVER,
     IPPROTO_IP,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
     O_NONBLOCK,
     O_RDWR,
     POLLERR,
@@ -30,12 +32,18 @@ from netstack.drill.symbols import (
     SIOCINQ,
     SIOCOUTQ,
     SIOCOUTQNSD,
+    SO_DEBUG,
+    SO_ERROR,
+    SOCK_DGRAM,
     SOCK_NONBLOCK,
     SOCK_STREAM,
+    SOL_SOCKET,
     option_name,
 )
+from netstack.sockets.datagram import DatagramSocket
 from netstack.sockets.stream import StreamSocket
 from netstack.stack import Stack
+from netstack.tcp.connection import Connection
 from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
 from netstack.tcp.state import CLOSING, FIN_WAIT_1, LAST_ACK, SYN_RECEIVED, SYN_SENT
 from netstack.units import MILLISECOND, Micros
@@ -44,26 +52,40 @@ Step = Generator[Micros | None, None, Any]
 MSG_PEEK, MSG_DONTWAIT, MSG_WAITALL, MSG_NOSIGNAL, MSG_MORE = 2, 0x40, 0x100, 0x4000, 0x8000
 _POLLRDNORM, _POLLWRNORM = 0x40, 0x100
 _INT = Struct("<i")
+WITHOUT_EFFECT = {(SOL_SOCKET, SO_DEBUG)}
+"""Socket options that change nothing anybody could see."""
 _LINGERING = (FIN_WAIT_1, CLOSING, LAST_ACK)
 """Where SO_LINGER makes close() wait: our FIN is not acknowledged yet."""
 
 
 class StackSockets:
-    """Descriptors from 3 on, each a StreamSocket of `stack`, in blocking mode until fcntl says otherwise."""
+    """Descriptors from 3 on, each a socket of `stack`, in blocking mode until fcntl says otherwise."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.sockets: dict[int, StreamSocket] = {}
+        self.sockets: dict[int, StreamSocket | DatagramSocket] = {}
         self.nonblocking: set[int] = set()
         self._next = 3
 
-    def find(self, fd: int) -> StreamSocket:
+    def find(self, fd: int) -> StreamSocket | DatagramSocket:
         """The socket behind a descriptor. EBADF."""
         if fd not in self.sockets:
             raise OSError(errno.EBADF, "Bad file descriptor")
         return self.sockets[fd]
 
-    def _add(self, made: StreamSocket, nonblocking: bool) -> int:
+    def stream(self, fd: int) -> StreamSocket:
+        """The TCP socket behind a descriptor. EBADF; EOPNOTSUPP for one of UDP."""
+        sock = self.find(fd)
+        if not isinstance(sock, StreamSocket):
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return sock
+
+    def connection(self, fd: int) -> Connection | None:
+        """The connection behind a descriptor, where there is one."""
+        sock = self.find(fd)
+        return sock.connection if isinstance(sock, StreamSocket) else None
+
+    def _add(self, made: StreamSocket | DatagramSocket, nonblocking: bool) -> int:
         fd, self._next = self._next, self._next + 1
         self.sockets[fd] = made
         if nonblocking:
@@ -76,10 +98,15 @@ class StackSockets:
     # Every call is a generator, also those that never block: the unreachable yield makes it one.
 
     def socket(self, family: int, type_: int, protocol: int) -> Step:
-        """A new TCP socket."""
-        if family != AF_INET or type_ & 0xF != SOCK_STREAM or protocol not in (0, 6):
+        """A new socket, of TCP or UDP."""
+        kinds: dict[int, tuple[int, type[StreamSocket] | type[DatagramSocket]]] = {
+            SOCK_STREAM: (IPPROTO_TCP, StreamSocket),
+            SOCK_DGRAM: (IPPROTO_UDP, DatagramSocket),
+        }
+        number, kind = kinds.get(type_ & 0xF, (-1, StreamSocket))
+        if family != AF_INET or protocol not in (0, number) or number < 0:
             raise Unsupported(f"socket of family {family}, type {type_ & 0xF}, protocol {protocol}")
-        return self._add(StreamSocket(self.stack), bool(type_ & SOCK_NONBLOCK))
+        return self._add(kind(self.stack), bool(type_ & SOCK_NONBLOCK))
         yield
 
     def bind(self, fd: int, address: Address) -> Step:
@@ -90,7 +117,7 @@ class StackSockets:
 
     def listen(self, fd: int, backlog: int) -> Step:
         """Make it a listener."""
-        self.find(fd).listen(backlog)
+        self.stream(fd).listen(backlog)
         return
         yield
 
@@ -98,7 +125,7 @@ class StackSockets:
         """The next connection and its peer."""
         while True:
             try:
-                child, _ = self.find(fd).accept()
+                child, _ = self.stream(fd).accept()
             except BlockingIOError:
                 if not self._waits(fd):
                     raise
@@ -127,10 +154,10 @@ class StackSockets:
         got = b""
         while True:
             try:
-                sock = self.find(fd)
-                if flags & MSG_PEEK and sock.connection is not None and sock.connection.readable:
-                    return sock.connection.peek(octets) or b""
-                part = sock.recv(octets - len(got))
+                conn = self.connection(fd)
+                if flags & MSG_PEEK and conn is not None and conn.readable:
+                    return conn.peek(octets) or b""
+                part = self.find(fd).recv(octets - len(got))
                 got += part
                 if not part or len(got) == octets or not flags & MSG_WAITALL:
                     return got
@@ -148,7 +175,7 @@ class StackSockets:
         sent = 0
         while True:
             try:
-                sent += self._send(fd, data[sent:], bool(flags & MSG_MORE))
+                sent += self._send(fd, data[sent:], bool(flags & MSG_MORE), address)
             except BlockingIOError:
                 if not self._waits(fd, flags):
                     if sent:
@@ -162,8 +189,10 @@ class StackSockets:
                 return sent
             yield None
 
-    def _send(self, fd: int, data: bytes, more: bool) -> int:
+    def _send(self, fd: int, data: bytes, more: bool, address: Address | None) -> int:
         sock = self.find(fd)
+        if isinstance(sock, DatagramSocket):
+            return sock.sendto(data, None if address is None else _name(address))
         conn = sock.connection
         if not more or conn is None or conn.error or conn.state in (SYN_SENT, SYN_RECEIVED):
             return sock.send(data)
@@ -173,14 +202,15 @@ class StackSockets:
 
     def shutdown(self, fd: int, how: int) -> Step:
         """Close one or both directions."""
-        self.find(fd).shutdown(how)
+        self.stream(fd).shutdown(how)
         return
         yield
 
     def close(self, fd: int) -> Step:
         """Let go of the descriptor; with SO_LINGER, wait for the FIN to be acknowledged."""
         sock = self.find(fd)
-        conn, linger = sock.connection, sock.options.linger
+        conn = self.connection(fd)
+        linger = sock.options.linger if isinstance(sock, StreamSocket) else None
         sock.close()
         del self.sockets[fd]
         self.nonblocking.discard(fd)
@@ -202,11 +232,12 @@ class StackSockets:
 
     def ioctl(self, fd: int, request: int, argument: int) -> Step:
         """SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, FIONBIO."""
-        sock = self.find(fd)
-        conn = sock.connection
+        sock, conn = self.find(fd), self.connection(fd)
         if request == FIONBIO:
             (self.nonblocking.add if argument else self.nonblocking.discard)(fd)
             return 0
+        if not isinstance(sock, StreamSocket):
+            raise Unsupported("ioctl on a UDP socket")
         if sock.listening:
             raise OSError(errno.EINVAL, "Invalid argument")
         if request == SIOCINQ:
@@ -220,15 +251,21 @@ class StackSockets:
 
     def setsockopt(self, fd: int, level: int, name: int, value: bytes) -> Step:
         """Set an option to these octets. One that the stack does not have skips the script."""
+        if (level, name) in WITHOUT_EFFECT:
+            self.find(fd)
+            return
         with _known(level, name):
-            self.find(fd).setsockopt(level, name, value)
+            self.stream(fd).setsockopt(level, name, value)
         return
         yield
 
     def getsockopt(self, fd: int, level: int, name: int, length: int) -> Step:
         """The option's octets, `length` at most."""
+        sock = self.find(fd)
+        if isinstance(sock, DatagramSocket) and (level, name) == (SOL_SOCKET, SO_ERROR):
+            return _INT.pack(sock.take_error())[:length]
         with _known(level, name):
-            value = self.find(fd).getsockopt(level, name, max(1, min(length, 1024)))
+            value = self.stream(fd).getsockopt(level, name, max(1, min(length, 1024)))
         return value if isinstance(value, bytes) else _INT.pack(value)[:length]
         yield
 
@@ -248,7 +285,8 @@ class StackSockets:
         bits = sock.readiness()
         found = POLLIN | _POLLRDNORM if bits & READABLE else 0
         found |= POLLOUT | _POLLWRNORM if bits & WRITABLE else 0
-        if sock.connection is not None and sock.connection.eof:
+        conn = self.connection(fd)
+        if conn is not None and conn.eof:
             found |= POLLRDHUP
         always = (POLLHUP if bits & HANGUP else 0) | (POLLERR if bits & FAILED else 0)
         return found & events | always
@@ -260,7 +298,7 @@ def _known(level: int, name: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno == errno.ENOPROTOOPT or (level, name) == (IPPROTO_IP, IP_MTU_DISCOVER):
+        if error.errno in (errno.ENOPROTOOPT, errno.EOPNOTSUPP) or (level, name) == (IPPROTO_IP, IP_MTU_DISCOVER):
             raise Unsupported(f"socket option {option_name(level, name)}") from None
         raise
 

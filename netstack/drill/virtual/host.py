@@ -12,11 +12,12 @@ from netstack.drill.options import PREFIX, Options
 from netstack.drill.outcome import Unsupported
 from netstack.drill.virtual.calls import StackSockets, Step
 from netstack.drill.virtual.device import PacketDevice
-from netstack.drill.virtual.info import state_number, tcp_info
 from netstack.drill.virtual.settings import apply
+from netstack.sockets.stream import StreamSocket
 from netstack.stack import Stack
 from netstack.tcp.connection import Connection
-from netstack.tcp.state import LISTEN, TIME_WAIT
+from netstack.tcp.info import listener_info, tcp_info
+from netstack.tcp.state import TIME_WAIT
 from netstack.tcp.timewait import TimeWait
 from netstack.units import SECOND, Micros, Octets
 
@@ -152,21 +153,22 @@ class StackHost:
     def tcp_info(self, fd: int) -> Mapping[str, int]:
         """From the connection's variables."""
         sock = self.sockets.sockets.get(fd)
-        if sock is None:
+        if not isinstance(sock, StreamSocket):
             return {}
-        if sock.connection is None:
-            return {"state": state_number(LISTEN)} if sock.listening else {}
-        return tcp_info(sock.connection)
+        if sock.listener is not None:
+            return listener_info(sock.listener)
+        return {} if sock.connection is None else tcp_info(sock.connection, self.clock)
 
     def explain(self, fd: int | None, local: Address | None, remote: Address | None) -> str:
         """State, SND and RCV variables, relative to the initial numbers."""
         sock = self.sockets.sockets.get(fd) if fd is not None else None
-        conn: Connection | TimeWait | None = sock.connection if sock is not None else None
+        stream = sock if isinstance(sock, StreamSocket) else None
+        conn: Connection | TimeWait | None = stream.connection if stream is not None else None
         if local is not None and remote is not None:
             ports = remote[1].to_bytes(2, "big") + local[1].to_bytes(2, "big")
             conn = self.stack.tcp.connections.get(remote[0] + local[0] + ports, conn)
         if conn is None:
-            return "LISTEN" if sock is not None and sock.listening else "CLOSED" if local is not None else ""
+            return "LISTEN" if stream is not None and stream.listening else "CLOSED" if local is not None else ""
         if not isinstance(conn, Connection):
             return str(TIME_WAIT)
         tcb = conn.tcb

@@ -30,7 +30,6 @@ _ABSENT = {
     "net.ipv4.tcp_abort_on_overflow": {"0"},
     "net.ipv4.tcp_stdurg": {"0"},
     "net.ipv4.tcp_rfc1337": {"0"},
-    "net.ipv4.tcp_fastopen": {"0", "1"},
     "net.ipv4.tcp_syncookies": {"0", "1"},
     "net.ipv4.tcp_recovery": {"1"},
     "net.ipv4.tcp_early_retrans": {"3"},
@@ -57,11 +56,8 @@ def apply(config: TcpConfig, settings: dict[str, str]) -> tuple[TcpConfig, list[
                 raise Unsupported(f"{name}={value}")
         else:
             ignored.append(f"{name}={value}")
-    if "congestion_control" in changes and changes["congestion_control"] not in ALGORITHMS:
-        name = changes.pop("congestion_control")
-        if name != "cubic":
-            raise Unsupported(f"congestion control {name}")
-        ignored.append("net.ipv4.tcp_congestion_control=cubic")
+    if changes.get("congestion_control", config.congestion_control) not in ALGORITHMS:
+        raise Unsupported(f"congestion control {changes['congestion_control']}")
     return replace(config, **changes), ignored
 
 
