@@ -210,6 +210,7 @@ class ConnectionCore:
         recovery = self.recovery
         if recovery.timeouts > 1:
             recovery.cc.cwnd = 1  # RFC 6298 5.7, RFC 5681 3.1: more than one SYN was needed
+        recovery.retrans_stamp = -1
         self.rtt.backoff = 0
         self.last_sent_at = -1
         self.start_keepalive(now)
@@ -364,7 +365,10 @@ class ConnectionCore:
         """RFC 6298 5.1: a timer runs while anything is outstanding; the loss probe counts from the last segment."""
         if loss_probe.allowed(self):
             if not self.recovery.again_in:
-                self.start_timer(timers.LOSS_PROBE, now + loss_probe.timeout(self))
+                self.timer = timers.LOSS_PROBE
+                self.timer_at = at = now + loss_probe.timeout(self)
+                if at < self.wake_at:
+                    self.tcp.timers.arm(self, at)
         elif not self.timer_at or self.timer == timers.WINDOW_PROBE:
             self.start_timer(timers.RETRANSMIT, now + self.rtt.timeout())
 

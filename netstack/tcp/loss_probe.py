@@ -29,7 +29,7 @@ def timeout(conn: ConnectionCore) -> Micros:
         pto += rtt.rto_min if conn.recovery.scoreboard.packets_out == 1 else _MARGIN
     else:
         pto = SECOND
-    rto = rtt.timeout()
+    rto = rtt.timeout() if rtt.backoff else rtt.rto
     return pto if pto < rto else rto
 
 

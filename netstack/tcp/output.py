@@ -40,7 +40,7 @@ def transmit(conn: ConnectionCore, now: Micros) -> None:
     """Send everything that may and should leave now; owe an ACK only if one is due and nothing carried it."""
     if conn.recovery.scoreboard.lost_out:
         _send_lost(conn, now)
-    if conn.send_buffer.end > conn.tcb.snd_nxt or (conn.fin_queued and not conn.fin_sent):
+    if (conn.send_buffer.end > conn.tcb.snd_nxt or conn.fin_queued) and not conn.fin_sent and not _send_alone(conn, now):
         _send_new(conn, now)
     acking = conn.acking
     if acking.scheduled:
@@ -152,6 +152,47 @@ def _send_range(conn: ConnectionCore, seq: Seq, length: Octets, flags: int, mss:
 
 
 # -- new data and FIN ------------------------------------------------------------------------------------------------
+
+
+def _send_alone(conn: ConnectionCore, now: Micros) -> bool:
+    """The common answer, proven: all that is queued fits one segment, and nothing is outstanding or odd.
+
+    cwnd is never below one segment, Nagle holds nothing back when nothing is outstanding, and the usage of cwnd is
+    known; so what remains of `_send_new` is this. False: nothing was done.
+    """
+    tcb, buffer, recovery = conn.tcb, conn.send_buffer, conn.recovery
+    snd_nxt, end, mss = tcb.snd_nxt, buffer.end, conn.send_mss
+    length = end - snd_nxt
+    board = recovery.scoreboard
+    if (
+        board.records
+        or not 0 < length <= mss
+        or tcb.snd_una + tcb.snd_wnd < end
+        or recovery.ca_state != OPEN
+        or conn.fin_queued
+        or conn.more
+        or conn.options.cork
+        or conn.push_at
+        or conn.receive_buffer.held
+        or conn.duplicate is not None
+        or now - conn.last_sent_at > conn.rtt.rto
+    ):
+        return False
+    board.records.append(Sent(snd_nxt, end, 1, now))
+    board.packets_out = 1
+    tcb.snd_nxt = end
+    if length != mss:
+        conn.small_sent = end
+    segment(conn, snd_nxt, buffer.read(snd_nxt, length), ACK | PSH, mss, now, "data")
+    conn.last_sent_at = now
+    acking = conn.acking
+    if now - acking.last_data_at < acking.ato:
+        acking.pingpong = True
+    conn.arm_after_send(now)
+    recovery.cwnd_limited = recovery.cc.cwnd <= 1
+    recovery.max_packets_out = 1
+    recovery.cwnd_limited_until = end
+    return True
 
 
 def _send_new(conn: ConnectionCore, now: Micros) -> None:

@@ -82,14 +82,17 @@ class Recovery(Reduction):
             rack = self.rack
             rack.xmit_at, rack.end_seq, rack.rtt, rack.advanced = last.sent_at, last.end, now - last.sent_at, True
             self.rtt.sample(now - first_sent_at, ack, tcb.snd_nxt)
-            self.cc.on_rtt(now - last.sent_at, now)
-        if ack >= self.round_end:
-            self.round_end = tcb.snd_nxt
-            self.cc.on_round()
         self.delivered += acked
         self.timeouts = 0
-        if acked and self._limited():
-            self.cc.on_ack(acked, self.rtt.srtt8 >> 3, now)
+        cc = self.cc
+        if self.cwnd_limited or (cc.cwnd < cc.ssthresh and cc.cwnd < 2 * self.max_packets_out):  # as `_limited`
+            if n:
+                cc.on_rtt(now - last.sent_at, now)
+            if ack >= self.round_end:
+                self.round_end = tcb.snd_nxt
+                cc.on_round()
+            if acked:
+                cc.on_ack(acked, self.rtt.srtt8 >> 3, now)
 
     def _measure(self, ts_ecr: Micros | None, now: Micros) -> None:
         """One RTT sample: of the oldest record never retransmitted (Karn, RFC 6298 3), else of the echoed timestamp."""

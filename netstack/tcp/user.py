@@ -49,18 +49,22 @@ class UserCalls(ConnectionCore):
         if self.fin_queued or self.tcb.state is CLOSED or self.tcb.state is TIME_WAIT:
             raise BrokenPipeError(EPIPE, "Broken pipe")
         size = len(data)
-        space = self.send_space
         self.more = more
-        if size > space:
-            self.starved = True
-            if not space:
-                return 0
-            data, size = data[:space], space
+        buffer = self.send_buffer
+        if buffer.end - buffer.start + size > self.tcp.config.wmem[1] or self.options.sndbuf:
+            space = self.send_space
+            if size > space:
+                self.starved = True
+                if not space:
+                    return 0
+                data, size = data[:space], space
         if size:
             if size > self.tcb.max_snd_wnd >> 1:
                 self._push_within(size)
-            self.send_buffer.append(data)
-            self.mark()
+            buffer.append(data)
+            if not self.marked:
+                self.marked = True
+                self.tcp.ready.append(self)
         return size
 
     def _push_within(self, size: Octets) -> None:
