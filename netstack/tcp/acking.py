@@ -66,18 +66,18 @@ class AckPolicy:
         """After arrivals were taken in: now, or later? `unacked`: octets received since the last ACK left.
 
         More than one full segment is acknowledged at once (RFC 5681 4.2's "at least every second"), so is anything
-        while a gap is open (RFC 5681 4.2: the duplicate ACK) and anything in quick mode.
+        while a gap is open (RFC 5681 4.2: the duplicate ACK), anything in quick mode and a FIN that is all there was.
         """
-        if (unacked > self.rcv_mss and may_widen) or gaps or (self.quick and not self.pingpong):
+        ato = self.ato
+        if (unacked > self.rcv_mss and may_widen) or gaps or (self.quick and not self.pingpong) or not ato:
             self.due = True
             return
-        ato = self.ato
         if ato > config.delack_min:
             most = config.delack_max if self.pingpong or self.pushed else _MAX_ATO
             if srtt:
                 most = min(most, max(srtt, config.delack_min))
             ato = min(ato, most)
-        ato = min(ato or config.delack_min, config.delack_max)
+        ato = min(ato, config.delack_max)
         at = now + ato
         if self.at:
             if self.at <= now + (ato >> 2):

@@ -104,6 +104,8 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
         board.records.append(Sent(tcb.iss, tcb.iss + 1, 1, now))
         board.packets_out += 1
         tcb.snd_nxt = tcb.iss + 1
+        if tcb.state is SYN_SENT:
+            conn.recovery.retrans_stamp = now  # the user's patience counts from here
         conn.start_timer(timers.RETRANSMIT, now + conn.rtt.timeout())
     else:
         board.records[0].sent_at = now

@@ -123,8 +123,17 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
         recovery.on_timeout(now)
         conn.plain = False
     conn.rtt.backoff += 1
-    conn.start_timer(RETRANSMIT, now + conn.rtt.timeout())
+    conn.start_timer(RETRANSMIT, _next_timeout(conn, now))
     conn.mark()
+
+
+def _next_timeout(conn: ConnectionCore, now: Micros) -> Micros:
+    """When the timer fires again: after the RTO, or sooner when the user's patience (TCP_USER_TIMEOUT) ends first."""
+    at, limit = now + conn.rtt.timeout(), conn.options.user_timeout
+    if not limit:
+        return at
+    since = conn.recovery.retrans_stamp
+    return min(at, max((now if since < 0 else since) + limit, now + 1))
 
 
 def _given_up(conn: ConnectionCore, now: Micros) -> bool:
@@ -132,8 +141,8 @@ def _given_up(conn: ConnectionCore, now: Micros) -> bool:
     config, recovery = conn.tcp.config, conn.recovery
     state = conn.tcb.state
     if state is SYN_SENT:
-        if conn.options.user_timeout:
-            return _timed_out(conn, conn.options.user_timeout, now)
+        if recovery.timeouts and conn.options.user_timeout and _timed_out(conn, conn.options.user_timeout, now):
+            return True
         return recovery.timeouts >= (conn.options.syncnt or config.syn_retries)
     if state is SYN_RECEIVED:
         return recovery.timeouts >= config.synack_retries
@@ -200,7 +209,8 @@ def _window_probe(conn: ConnectionCore, now: Micros) -> None:
     conn.probes_out += 1
     if conn.probe_backoff < config.retries2:
         conn.probe_backoff += 1
-    conn.start_timer(WINDOW_PROBE, now + probe_interval(conn))
+    at = now + probe_interval(conn)
+    conn.start_timer(WINDOW_PROBE, min(at, conn.probes_since + limit) if limit else at)
 
 
 def probe_interval(conn: ConnectionCore) -> Micros:
