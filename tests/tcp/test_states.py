@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from netstack.tcp.state import State
-from netstack.units import MILLISECOND
 from tests.script import PEER, US
 from tests.tcp.states import STATES, Position, reach
 
@@ -72,9 +71,7 @@ def test_state_event_edge(wire, row):
         leaves = call(wire, event, leaves)
     values = {**at._asdict(), **numbers}
     leaves = re.sub(r"\{([^}]*)\}", lambda m: str(eval(m[1], values)), leaves)
-    if leaves.startswith("delayed "):
-        wire.quiet(40 * MILLISECOND - 1).after(1).tx(leaves.removeprefix("delayed "))
-    elif leaves != "-":
+    if leaves != "-":
         wire.tx(leaves)
     wire.quiet()
     name, _, error = (state if after == "=" else after).partition(" ")
