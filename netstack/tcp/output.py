@@ -40,7 +40,8 @@ def transmit(conn: ConnectionCore, now: Micros) -> None:
     """Send everything that may and should leave now; owe an ACK only if one is due and nothing carried it."""
     if conn.recovery.scoreboard.lost_out:
         _send_lost(conn, now)
-    if (conn.send_buffer.end > conn.tcb.snd_nxt or conn.fin_queued) and not conn.fin_sent and not _send_alone(conn, now):
+    waits = conn.send_buffer.end > conn.tcb.snd_nxt or conn.fin_queued
+    if waits and not conn.fin_sent and not _send_alone(conn, now):
         _send_new(conn, now)
     acking = conn.acking
     if acking.scheduled:
