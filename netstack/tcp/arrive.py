@@ -19,7 +19,7 @@ from __future__ import annotations
 from errno import ECONNREFUSED, ECONNRESET, EPIPE
 from typing import TYPE_CHECKING
 
-from netstack.tcp import challenge
+from netstack.tcp import challenge, half_open
 from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import (
     CLOSE_WAIT,
@@ -45,6 +45,9 @@ _VIEW: int = 8192
 
 def segment_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
     """Steps one to eight for one segment; leaves the connection marked when something is to be sent."""
+    listener = conn.listener
+    if listener is not None and conn.tcb.state is SYN_RECEIVED and not half_open.check(conn, listener, seg, now):
+        return
     if not (check_paws(conn, seg, now) and check_sequence(conn, seg, now)):
         return
     if seg.flags & RST:
@@ -161,7 +164,7 @@ def _answer_syn(conn: Connection, seg: Arrival, now: Micros) -> None:
     tcb = conn.tcb
     if tcb.state is SYN_RECEIVED and seg.seq == tcb.irs:
         if not seg.flags & ACK:
-            conn.resend_syn_ack(now)  # the peer's SYN again: it did not see our SYN-ACK
+            conn.resend_syn_ack(now)  # simultaneous open: the peer's SYN again
             return
         if conn.listener is None:
             # Simultaneous open (3.5, Figure 8): the peer's SYN-ACK carries the ACK of our SYN.
@@ -208,8 +211,6 @@ def _open(conn: Connection, seg: Arrival, now: Micros) -> bool:
         conn.tcp.reset_for(conn, seg.ack, now)
         return False
     listener = conn.listener
-    if listener is not None and not listener.may_accept(conn, seg, now):
-        return False
     tcb.snd_wnd = seg.wnd << tcb.snd_wscale if not seg.flags & SYN else seg.wnd
     tcb.snd_wl1 = seg.seq
     tcb.max_snd_wnd = tcb.snd_wnd

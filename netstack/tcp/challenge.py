@@ -38,10 +38,10 @@ class ChallengeLimit:
         return True
 
 
-def _too_soon(conn: ConnectionCore, now: Micros) -> bool:
+def too_soon(conn: ConnectionCore, now: Micros, counter: str = "TcpExtTCPACKSkippedChallenge") -> bool:
     """Per connection: one such ACK per invalid_ratelimit (as Linux), so that two ends cannot ping-pong."""
     if conn.last_oow_ack_at >= 0 and 0 <= now - conn.last_oow_ack_at < conn.tcp.config.invalid_ratelimit:
-        conn.tcp.counters.mib["TcpExtTCPACKSkippedChallenge"] += 1
+        conn.tcp.counters.mib[counter] += 1
         return True
     conn.last_oow_ack_at = now
     return False
@@ -49,7 +49,7 @@ def _too_soon(conn: ConnectionCore, now: Micros) -> bool:
 
 def send(conn: ConnectionCore, now: Micros) -> None:
     """A challenge ACK (RFC 5961 3.2, 4.2, 5.2), unless too many went out."""
-    if _too_soon(conn, now) or not conn.tcp.challenge_limit.allows(now):
+    if too_soon(conn, now) or not conn.tcp.challenge_limit.allows(now):
         return
     conn.tcp.counters.mib["TcpExtTCPChallengeACK"] += 1
     conn.acking.due = conn.acking.scheduled = True
@@ -63,7 +63,7 @@ def answer_unacceptable(conn: ConnectionCore, seg: Arrival, now: Micros) -> None
     """
     if seg.flags & RST:
         return
-    if (seg.end == seg.seq or seg.flags & SYN) and _too_soon(conn, now):
+    if (seg.end == seg.seq or seg.flags & SYN) and too_soon(conn, now):
         return
     conn.acking.due = conn.acking.scheduled = True
     conn.mark()

@@ -137,6 +137,7 @@ class Connection(UserCalls):
                 acking.due = True  # RFC 5681 4.2: at once when a segment fills the gap
         if self.peer_fin_at is not None:
             self.take_fin()
+            acking.due = True  # it came first: a gap too
         self.notify(READABLE)
         self.mark()
 

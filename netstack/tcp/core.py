@@ -67,6 +67,7 @@ class ConnectionCore:
         "marked",
         "more",
         "observer",
+        "opened_at",
         "options",
         "path",
         "peer_fin_at",
@@ -144,6 +145,8 @@ class ConnectionCore:
         """The peer's SYN carried a window scale option, so ours may too (RFC 7323 2.2)."""
         self.duplicate: tuple[Seq, Seq] | None = None
         """What arrived twice and the next ACK reports (D-SACK)."""
+        self.opened_at: Micros = -1
+        """When our first SYN or SYN-ACK left."""
         self.small_sent: Seq = iss
         self.last_sent_at: Micros = -1
         self.last_received_at: Micros = 0
@@ -259,6 +262,11 @@ class ConnectionCore:
             return
         if state not in (SYN_SENT, CLOSING, LAST_ACK):
             self.reset_now()
+        self.move(Cause.ABORT_CALLED)
+        self.finish()
+
+    def vanish(self) -> None:
+        """The listener is closed before the handshake was complete: no word to the peer, as Linux does it."""
         self.move(Cause.ABORT_CALLED)
         self.finish()
 

@@ -1,8 +1,8 @@
 """A listener: LISTEN is not a connection in an odd mood but a type of its own (RFC 9293 3.10.7.2).
 
-Connections in SYN-RECEIVED are its SYN queue, opened ones its accept queue, each with a limit: the backlog that the
-user gave, as Linux counts it. When the accept queue is full, SYNs and the ACKs that would complete a handshake are
-dropped, and the peer tries again.
+Connections in SYN-RECEIVED are its SYN queue (`syn_queue`, `half_open`), opened ones its accept queue, each with a
+limit: the backlog that the user gave, as Linux counts it. When the accept queue is full, SYNs and the ACKs that would
+complete a handshake are dropped, and the peer tries again; when the SYN queue is full, cookies take its place.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from netstack.tcp import syn_cookie
 from netstack.tcp.closed import answer
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.readiness import READABLE
 from netstack.tcp.segment import Arrival
 from netstack.tcp.state import LISTEN, Cause, State
+from netstack.tcp.syn_queue import SynQueue
 from netstack.units import Micros
-from netstack.wire.tcp import ACK, RST, SYN
+from netstack.wire.tcp import ACK, FIN, RST, SYN
 
 if TYPE_CHECKING:
     from netstack.tcp.connection import Connection
@@ -29,7 +31,8 @@ class Listener:
     """Passive open on one address (or any, if `address` is zeros) and port."""
 
     __slots__ = (
-        "_half_open", "_queue", "address", "backlog", "closed", "observer", "options", "pending", "port", "tcp",
+        "_queue", "address", "backlog", "closed", "half_open", "observer", "options", "overflowed_at", "pending", "port",
+        "tcp",
     )  # fmt: skip
 
     def __init__(self, tcp: Tcp, address: bytes, port: int, backlog: int, options: SocketOptions) -> None:
@@ -43,7 +46,10 @@ class Listener:
         self.observer: Callable[[int], None] | None = None
         self.pending = 0
         self.closed = False
-        self._half_open: set[ConnectionCore] = set()
+        self.half_open = SynQueue()
+        """Connections in SYN-RECEIVED."""
+        self.overflowed_at: Micros = -1
+        """When the last SYN cookie was sent; -1: never."""
         self._queue: deque[Connection] = deque()
 
     @property
@@ -57,9 +63,9 @@ class Listener:
         return len(self._queue)
 
     @property
-    def half_open(self) -> int:
-        """Connections in SYN-RECEIVED."""
-        return len(self._half_open)
+    def is_full(self) -> bool:
+        """No more connections may wait to be accepted."""
+        return len(self._queue) > self.backlog
 
     def accept(self) -> Connection | None:
         """The connection that waits longest, or None."""
@@ -70,16 +76,19 @@ class Listener:
         return conn
 
     def close(self) -> None:
-        """Stop listening; connections nobody accepted are reset."""
+        """Stop listening. Connections nobody accepted are reset; half-open ones vanish, and a late ACK finds nobody."""
         if self.closed:
             return
         self.closed = True
         self.observer = None
         self.tcp.unlisten(self)
-        for conn in [*self._half_open, *self._queue]:
+        for half_open in self.half_open:
+            half_open.listener = None
+            half_open.vanish()
+        self.half_open.clear()
+        for conn in self._queue:
             conn.listener = None
             conn.abort()
-        self._half_open.clear()
         self._queue.clear()
 
     def syn_arrives(self, seg: Arrival, key: bytes, pair: bytes, now: Micros, iss: int | None = None) -> None:
@@ -89,58 +98,74 @@ class Listener:
             tcp.drop("rst_to_listener", now)
             return
         if seg.flags & ACK:
+            if syn_cookie.open_by_ack(self, seg, key, pair, now):
+                return
             ports = int.from_bytes(key[-2:] + key[-4:-2], "big")
             head = answer(ports, seg.seq, seg.ack, seg.flags, seg.length)
             if head is not None:
                 tcp.reply(pair, head)
             tcp.drop("ack_to_listener", now)
             return
-        if not seg.flags & SYN:
-            tcp.drop("no_syn_to_listener", now)
+        if not seg.flags & SYN or seg.flags & FIN:
+            tcp.drop("no_syn_to_listener" if not seg.flags & SYN else "syn_with_fin", now)
             return
-        mib = tcp.counters.mib
-        if len(self._queue) > self.backlog:
-            mib["TcpExtListenOverflows"] += 1
-            mib["TcpExtListenDrops"] += 1
-            tcp.drop("accept_queue_full", now)
+        cookie = iss is None and self._wants_cookie()
+        if self.is_full:
+            self.count_overflow(now)
             return
-        if len(self._half_open) >= min(max(self.backlog, 8), tcp.config.max_syn_backlog):
-            mib["TcpExtTCPReqQFullDrop"] += 1
-            mib["TcpExtListenDrops"] += 1
-            tcp.drop("syn_queue_full", now)
+        if cookie:
+            syn_cookie.answer(self, seg, key, pair, now)
+            return
+        if iss is None and self._drops(now):
             return
         conn = tcp.passive(self, key, pair, seg, now, iss)
         if conn is None:
             return
-        self._half_open.add(conn)
+        self.half_open.add(conn)
         conn.syn_due = True
         conn.mark()
 
-    def may_accept(self, conn: Connection, seg: Arrival, now: Micros) -> bool:
-        """The ACK that completes a handshake: is there room for one more in the accept queue?"""
-        mib = self.tcp.counters.mib
-        if len(self._queue) > self.backlog:
-            mib["TcpExtListenOverflows"] += 1
-            mib["TcpExtListenDrops"] += 1
-            conn.drop("accept_queue_full", now)
+    def _wants_cookie(self) -> bool:
+        """The SYN queue is full (Linux lets one in beyond the backlog), or cookies are all there is (tcp_syncookies=2)."""
+        mode = self.tcp.config.syncookies
+        if not mode or (mode != 2 and len(self.half_open) <= self.backlog):
             return False
-        if self.options.defer_accept and not seg.length:
-            sent_at = conn.recovery.scoreboard.records[0].sent_at
-            if now - sent_at < self.options.defer_accept:
-                mib["TcpExtTCPDeferAcceptDrop"] += 1
-                conn.drop("deferred_accept", now)
-                return False
+        self.tcp.counters.mib["TcpExtTCPReqQFullDoCookies"] += 1
         return True
+
+    def _drops(self, now: Micros) -> bool:
+        """Without cookies: no room beyond the backlog, nor in the last quarter of tcp_max_syn_backlog.
+
+        Deviation: Linux keeps that quarter for peers whose round-trip time it remembers; we remember nobody's.
+        """
+        config, waiting = self.tcp.config, len(self.half_open)
+        if config.syncookies:
+            return False
+        mib = self.tcp.counters.mib
+        if waiting > self.backlog:
+            mib["TcpExtTCPReqQFullDrop"] += 1
+        elif config.max_syn_backlog - waiting >= config.max_syn_backlog >> 2:
+            return False
+        mib["TcpExtListenDrops"] += 1
+        self.tcp.drop("syn_queue_full", now)
+        return True
+
+    def count_overflow(self, now: Micros) -> None:
+        """The accept queue had no room for a SYN or for the ACK that completes a handshake."""
+        mib = self.tcp.counters.mib
+        mib["TcpExtListenOverflows"] += 1
+        mib["TcpExtListenDrops"] += 1
+        self.tcp.drop("accept_queue_full", now)
 
     def on_open(self, conn: Connection) -> None:
         """The handshake is complete: the connection waits for `accept`."""
-        self._half_open.discard(conn)
+        self.half_open.discard(conn)
         self._queue.append(conn)
         self.notify(READABLE)
 
     def forget(self, conn: ConnectionCore) -> None:
         """A half-open connection came to nothing. One in the accept queue stays: its user is to see the error."""
-        self._half_open.discard(conn)
+        self.half_open.discard(conn)
 
     def notify(self, flags: int) -> None:
         """Tell the observer at the next transmit."""

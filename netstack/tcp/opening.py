@@ -103,6 +103,7 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
     if not board.records:
         board.records.append(Sent(tcb.iss, tcb.iss + 1, 1, now))
         board.packets_out += 1
+        conn.opened_at = now
         tcb.snd_nxt = tcb.iss + 1
         if tcb.state is SYN_SENT:
             conn.recovery.retrans_stamp = now  # the user's patience counts from here
@@ -111,6 +112,7 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
         board.records[0].sent_at = now
         tcp.counters.mib["TcpRetransSegs"] += 1
         tcp.counters.mib["TcpExtTCPSynRetrans"] += 1
+        conn.recovery.total_retrans += 1
     conn.acking.on_sent(1)
     conn.path.send(head, b"", 0, conn.options.tos, now, conn.options.ttl or 64)
 

@@ -107,6 +107,9 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
     if not recovery.scoreboard.records:
         return
     state = tcb.state
+    if state is SYN_RECEIVED and conn.listener is not None:
+        conn.listener.half_open.on_timeout(conn, conn.listener.backlog, conn.tcp.config, now)
+        return
     if _given_up(conn, now):
         conn.tcp.counters.mib["TcpExtTCPAbortOnTimeout"] += 1
         conn.fail(conn.soft_error or ETIMEDOUT, Cause.TIMED_OUT)
