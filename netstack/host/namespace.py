@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 
 from pyroute2 import IPRoute, netns
@@ -19,8 +20,8 @@ def exists(name: str) -> bool:
 
 
 def check_name(name: str) -> None:
-    """Raise HostError for what cannot be the name of a file in /run/netns."""
-    if not name or "/" in name or name in (".", ".."):
+    """Raise HostError for what is no plain name of a file in /run/netns, or would be an option to `ip netns exec`."""
+    if not re.fullmatch(r"\w[\w.-]*", name):
         raise HostError(f"{name!r} cannot be the name of a namespace (choose a plain word)")
 
 

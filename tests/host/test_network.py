@@ -75,6 +75,9 @@ def test_the_thread_is_back_where_it_was_while_the_block_runs(ns):
         ({"tap": "lo"}, "lo: .*not a TAP"),
         ({"tap": "sixteen-letters-"}, "longer than 15"),
         ({"netns": "a/b"}, "cannot be the name of a namespace"),
+        ({"netns": ".."}, "cannot be the name of a namespace"),
+        ({"netns": "-a"}, "cannot be the name of a namespace"),
+        ({"netns": ""}, "cannot be the name of a namespace"),
         ({"tap": "other0", "host": ELSEWHERE, "mtu": 65_535}, "other0"),
     ],
 )
