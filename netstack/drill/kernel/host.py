@@ -25,8 +25,8 @@ SCM_TIMESTAMPNS = 35
 NEEDS_CSUM, GSO_TCPV4, GSO_TCPV6 = 1, 1, 4
 SOON = 0.002
 """Seconds after which a call that has not returned counts as blocked."""
-BASE = {"net.ipv4.tcp_rmem": "4096 131072 6291456"}
-"""Linux's defaults of many years, whatever this kernel uses: without settings a script sees window scale 7."""
+BASE = {"net.ipv4.tcp_rmem": "4096 131072 6291456", "net.ipv4.tcp_congestion_control": "cubic"}
+"""Linux's defaults of many years, whatever this kernel uses: without settings a script sees window scale 7, CUBIC."""
 SPIN: Micros = 1_000
 """The last part of a wait is spent looking at the clock: a sleep ends about that much too late."""
 
