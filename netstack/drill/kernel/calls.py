@@ -21,6 +21,8 @@ class KernelSockets:
 
     def __init__(self) -> None:
         self.sockets: dict[int, socket.socket] = {}
+        self.congestion = ""
+        """Congestion control that each new socket chooses; "": the namespace's default."""
 
     def _socket(self, fd: int) -> socket.socket:
         if fd not in self.sockets:
@@ -33,7 +35,10 @@ class KernelSockets:
 
     def socket(self, family: int, type_: int, protocol: int) -> int:
         """A new socket."""
-        return self._add(socket.socket(family, type_, protocol))
+        made = socket.socket(family, type_, protocol)
+        if self.congestion and type_ & 0xF == socket.SOCK_STREAM:
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, self.congestion.encode())
+        return self._add(made)
 
     def bind(self, fd: int, address: Address) -> None:
         """Give it a local address."""

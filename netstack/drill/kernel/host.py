@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from netstack.drill.host import Address, Pending
@@ -25,7 +26,9 @@ SCM_TIMESTAMPNS = 35
 NEEDS_CSUM, GSO_TCPV4, GSO_TCPV6 = 1, 1, 4
 SOON = 0.002
 """Seconds after which a call that has not returned counts as blocked."""
-BASE = {"net.ipv4.tcp_rmem": "4096 131072 6291456", "net.ipv4.tcp_congestion_control": "cubic"}
+_CONGESTION = "net.ipv4.tcp_congestion_control"
+_ALGORITHMS = "/proc/sys/net/ipv4/tcp_available_congestion_control"
+BASE = {"net.ipv4.tcp_rmem": "4096 131072 6291456", _CONGESTION: "cubic"}
 """Linux's defaults of many years, whatever this kernel uses: without settings a script sees window scale 7, CUBIC."""
 SPIN: Micros = 1_000
 """The last part of a wait is spent looking at the clock: a sleep ends about that much too late."""
@@ -102,7 +105,14 @@ class KernelHost:
 
     def configure(self, settings: Mapping[str, str]) -> list[str]:
         """Into /proc/sys of the namespace."""
-        return [f"{name}={value}" for name, value in settings.items() if not set_sysctl(name, value)]
+        ignored = [f"{name}={value}" for name, value in settings.items() if not set_sysctl(name, value)]
+        if (algorithm := settings.get(_CONGESTION)) is not None:
+            self.sockets.congestion = ""
+            refused = f"{_CONGESTION}={algorithm}"
+            if refused in ignored and algorithm in Path(_ALGORITHMS).read_text().split():
+                ignored.remove(refused)  # as a namespace's default it may be refused; each socket may choose it still
+                self.sockets.congestion = algorithm
+        return ignored
 
     def tcp_info(self, fd: int) -> Mapping[str, int]:
         """From getsockopt. Without such a socket there are no fields."""
