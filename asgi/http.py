@@ -84,7 +84,7 @@ class Http(Connection):
                 self.refuse(HTTPStatus.SERVICE_UNAVAILABLE)
                 break
             at = self._serve(reader, data, end)
-            if self.state != IDLE or self.writing_paused:
+            if self.state != IDLE or (self.flow is not None and self.flow.paused):
                 break
         self._in_read = False
         if at < size:
@@ -95,22 +95,31 @@ class Http(Connection):
     def _serve(self, reader: "RequestReader", data: bytes, at: int) -> int:
         """Start the application on the request just read, whose body begins at `data[at:]`; the position after it."""
         server = self.server
-        cycle = Cycle(self, server.loop, self._scope(reader), reader.method == "HEAD")
+        path = reader.path
+        scope: Scope = {
+            "type": "http",
+            "asgi": {"version": ASGI_VERSION, "spec_version": HTTP_SPEC_VERSION},
+            "http_version": "1.1",
+            "method": reader.method,
+            "scheme": self.scheme,
+            "path": server.root_path + path,
+            "raw_path": server.raw_root_path + reader.raw_path,
+            "query_string": reader.query,
+            "root_path": server.root_path,
+            "headers": reader.fields,
+            "client": self.client,
+            "server": self.local,
+            "state": server.state.copy(),
+            "extensions": {},
+        }
+        cycle = Cycle(self, server.loop, scope, reader.method == "HEAD")
         self.cycle = cycle
         self.state = BUSY
         self.deadline = NEVER
-        if not (reader.http11 and reader.keep_alive) or reader.trailers:
-            cycle.describe(reader.http11, reader.keep_alive, reader.trailers)
         if server.access is not None:
             cycle.log = (reader.method, reader.target, perf_counter())
-        path = reader.path
-        if reader.length:
-            self.state = BODY
-            self.deadline = NEVER if reader.expect_continue else server.body_at
-            self._body = Chunked(server.settings.limit_body) if reader.length == CHUNKED else Length(reader.length)
-            cycle.expect_body(reader.expect_continue)
-            if at < len(data):
-                at = self._feed(data, at)
+        if not reader.plain:
+            at = self._serve_more(reader, cycle, data, at)
             if cycle.gone:
                 return at
         task = start(cycle.run(), server.loop, path, server.context.copy())
@@ -119,24 +128,22 @@ class Http(Connection):
             server.running.add(cycle)
         return at
 
-    def _scope(self, reader: "RequestReader") -> Scope:
-        server = self.server
-        return {
-            "type": "http",
-            "asgi": {"version": ASGI_VERSION, "spec_version": HTTP_SPEC_VERSION},
-            "http_version": "1.1" if reader.http11 else "1.0",
-            "method": reader.method,
-            "scheme": self.scheme,
-            "path": server.root_path + reader.path,
-            "raw_path": server.raw_root_path + reader.raw_path,
-            "query_string": reader.query,
-            "root_path": server.root_path,
-            "headers": reader.fields,
-            "client": self.client,
-            "server": self.local,
-            "state": server.state.copy(),
-            "extensions": {"http.response.trailers": {}} if reader.trailers else {},
-        }
+    def _serve_more(self, reader: "RequestReader", cycle: Cycle, data: bytes, at: int) -> int:
+        """What a request may have beyond a plain one: another version, a body, wishes for the connection."""
+        cycle.describe(reader.http11, reader.keep_alive, reader.trailers)
+        if not reader.http11:
+            cycle.scope["http_version"] = "1.0"
+        if reader.trailers:
+            cycle.scope["extensions"]["http.response.trailers"] = {}
+        if reader.length:
+            self.state = BODY
+            self.deadline = NEVER if reader.expect_continue else self.server.body_at
+            limit = self.server.settings.limit_body
+            self._body = Chunked(limit) if reader.length == CHUNKED else Length(reader.length)
+            cycle.expect_body(reader.expect_continue)
+            if at < len(data):
+                at = self._feed(data, at)
+        return at
 
     def _start_part(self, data: bytes, at: int) -> None:
         """Keep the beginning of a header block until the rest arrives; timeout_head runs from here."""

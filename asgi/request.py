@@ -46,21 +46,21 @@ class RequestReader:
         "length",
         "method",
         "path",
+        "plain",
         "query",
         "raw_path",
-        "target",
         "trailers",
     )
 
     method: str
-    target: bytes
-    """As sent."""
     path: str
     """Percent-decoded, as UTF-8; octets that are not are replaced by U+FFFD."""
     raw_path: bytes
     query: bytes
     fields: list[tuple[bytes, bytes]]
     """(name in lower case, value without surrounding white space), in order."""
+    plain: bool
+    """On 1.1, without a body, with nothing that concerns the connection: what follows is not set, and not needed."""
     http11: bool
     keep_alive: bool
     length: int
@@ -86,13 +86,11 @@ class RequestReader:
         """Take a header block, from the request line to the empty line; 0, or the status to refuse it with."""
         parsed = self._parsed
         found = self._found
-        if parsed:
-            parsed.clear()
-        if found:
-            found.clear()
+        parsed.clear()
+        found.clear()
         eol = block.find(b"\r\n")
         space = block.find(b" ")
-        self.http11 = http11 = block[eol - 9 : eol] == b" HTTP/1.1"
+        http11 = block[eol - 9 : eol] == b" HTTP/1.1"
         if eol - space > self._limit_line or len(block) > self._limit_head:
             return self._too_large(block[:eol])
         if not http11 and block[eol - 9 : eol] != b" HTTP/1.0":
@@ -109,7 +107,6 @@ class RequestReader:
         if parsed[-1] is not _END or space + len(target) != eol - 10:
             self._reset_parser()
             return HTTPStatus.BAD_REQUEST
-        self.target = target
         self.fields = parsed[1:-1]
         if len(parsed) > self._limit_fields + 2:
             self._reset_parser()
@@ -128,12 +125,9 @@ class RequestReader:
         except KeyError:
             host = None
             plain = False
-        if plain:
-            # No body, nothing unusual about the connection. The parser is ready for the next block as it is.
-            self.keep_alive = True
-            self.length = 0
-            self.expect_continue = self.trailers = False
-        else:
+        self.plain = plain
+        if not plain:
+            self.http11 = http11
             # Whatever llhttp made of it (waits for a body, wants no more data) must not reach another connection.
             self._reset_parser()
             if status := self._read_framing(found):
@@ -145,6 +139,12 @@ class RequestReader:
             return self._read_other_target(target)
         self._read_origin(target)
         return 0
+
+    @property
+    def target(self) -> bytes:
+        """As sent."""
+        target: bytes = self._parsed[0]
+        return target
 
     def _reset_parser(self) -> None:
         self._parser = HttpRequestParser(self._callbacks)
@@ -219,7 +219,7 @@ class RequestReader:
     def _check_host(self, host: bytes | None) -> int:
         """RFC 9112 3.2: exactly one valid Host on 1.1; 1.0 may have none. Good values are remembered, up to a bound."""
         if host is None:
-            return HTTPStatus.BAD_REQUEST if self.http11 else 0
+            return HTTPStatus.BAD_REQUEST if self.http11 else 0  # not plain without a Host
         if not guard.host_is_valid(host):  # two fields were joined by a comma and a space: not valid either
             return HTTPStatus.BAD_REQUEST
         if len(self._hosts) < 256:

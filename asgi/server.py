@@ -179,6 +179,8 @@ class Server:
         self.write_at = begin + settings.timeout_write
         self.linger_at = begin + settings.timeout_linger
         self.endings.refresh(time.time())
+        if self.connections:
+            self._ticker = self.loop.call_at(now + TICK, self._tick)
         for connection in [c for c in self.connections if c.deadline <= now]:
             connection.expire()
         for connection, (deadline, size) in list(self._stalled.items()):
@@ -188,5 +190,3 @@ class Server:
                     self._stalled[connection] = (self.write_at, left)
                 else:
                     connection.abort()
-        if self.connections:
-            self._ticker = self.loop.call_at(now + TICK, self._tick)
