@@ -50,6 +50,11 @@ class TcpConfig:
     keepalive_probes: int = 9
     somaxconn: int = 4_096
     max_syn_backlog: int = 1_024
+    """Half-open connections of one listener, when there are no cookies."""
+    syncookies: int = 1
+    """RFC 4987 3.6: 0 never, 1 when the SYN queue is full, 2 always."""
+    abort_on_overflow: bool = False
+    """Reset a connection that finds the accept queue full, instead of waiting for the peer's next try."""
     challenge_ack_limit: int = 1_000
     """Per second, for the whole stack (RFC 5961 7)."""
     invalid_ratelimit: Micros = 500 * MILLISECOND

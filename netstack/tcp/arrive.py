@@ -44,10 +44,14 @@ _VIEW: int = 8192
 
 
 def segment_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
-    """Steps one to eight for one segment; leaves the connection marked when something is to be sent."""
+    """One segment; leaves the connection marked when something is to be sent."""
     listener = conn.listener
-    if listener is not None and conn.tcb.state is SYN_RECEIVED and not half_open.check(conn, listener, seg, now):
-        return
+    if listener is None or conn.tcb.state is not SYN_RECEIVED or half_open.check(conn, listener, seg, now):
+        take_steps(conn, seg, now)
+
+
+def take_steps(conn: Connection, seg: Arrival, now: Micros) -> None:
+    """Steps one to eight."""
     if not (check_paws(conn, seg, now) and check_sequence(conn, seg, now)):
         return
     if seg.flags & RST:
@@ -217,6 +221,7 @@ def _open(conn: Connection, seg: Arrival, now: Micros) -> bool:
     conn.move(Cause.SYN_ACKED)
     conn.on_open(now)
     if listener is not None:
+        conn.tcp.counters.mib["TcpPassiveOpens"] += 1
         listener.on_open(conn)
     return True
 

@@ -300,11 +300,16 @@ class ConnectionCore:
         )
 
     def resend_syn_ack(self, now: Micros) -> None:
-        """The peer sent its SYN again."""
+        """The peer sent its SYN again, or our SYN-ACK timed out."""
         if self.recovery.scoreboard.records:  # else ours has not left yet: both SYNs came in one turn
             self.recovery.scoreboard.records[0].times += 1
+            self.restart_timer(now)
         self.syn_due = True
         self.mark()
+
+    def restart_timer(self, now: Micros) -> None:
+        """RFC 6298 5.3: the retransmission timer, anew."""
+        self.start_timer(timers.RETRANSMIT, now + self.rtt.timeout())
 
     def drop(self, reason: str, now: Micros) -> None:
         """Count, and tell who watches, that input was refused."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENETUNREACH
+from functools import cached_property
 from heapq import heappop, heappush
 from itertools import count
 from typing import Protocol
@@ -12,9 +13,10 @@ from netstack.config import TcpConfig
 from netstack.counters import Counters
 from netstack.events import Dropped, Sink
 from netstack.ip.ipv4 import Ipv4
+from netstack.ip.path import Path
 from netstack.tcp import icmp
 from netstack.tcp.challenge import ChallengeLimit
-from netstack.tcp.closed import answer, checksummed, reset
+from netstack.tcp.closed import answer, reset
 from netstack.tcp.congestion import ALGORITHMS, CongestionControl
 from netstack.tcp.connection import Connection
 from netstack.tcp.core import ConnectionCore
@@ -23,6 +25,7 @@ from netstack.tcp.listener import Listener
 from netstack.tcp.opening import hear_syn
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.ports import Ports
+from netstack.tcp.replies import CHECKSUM_AT, PROTOCOL, Replies
 from netstack.tcp.segment import Arrival
 from netstack.tcp.state import LISTEN, Cause
 from netstack.tcp.timers import TimerQueue
@@ -30,9 +33,6 @@ from netstack.tcp.timewait import TimeWait
 from netstack.units import Micros, Octets
 from netstack.wire.checksum import ones_sum
 from netstack.wire.tcp import HEADER, SYN
-
-PROTOCOL = 6
-_CHECKSUM_AT = 16
 
 
 class Entropy(Protocol):
@@ -71,7 +71,8 @@ class Tcp:
         self.challenge_limit = ChallengeLimit(config.challenge_ack_limit, rng)
         self._secret = Secret(rng.randbytes(32))
         self._rng = rng
-        self._replies: list[tuple[bytes, bytes]] = []
+        self.replies = Replies(ip, counters.mib)
+        """What leaves on behalf of no connection."""
         self._time_waits: list[tuple[Micros, int, TimeWait]] = []
         self._order = count()
         self.ports = Ports(config.port_range, rng, self)
@@ -139,9 +140,9 @@ class Tcp:
         icmp.on_error(self, kind, code, mtu, pair, quoted, now)
 
     def reply(self, pair: bytes, head: bytes) -> None:
-        """Answer a segment that belongs to no connection; `pair` as it arrived. Leaves with the next transmit."""
+        """A RST for a segment that belongs to no connection; `pair` as it arrived. Leaves with the next transmit."""
         self.counters.mib["TcpOutRsts"] += 1
-        self._replies.append((pair, head))
+        self.replies.add(pair, head)
 
     def reset_for(self, conn: ConnectionCore, seq: int, now: Micros) -> None:
         """<SEQ=seq><CTL=RST> from a connection that goes on (an unacceptable ACK in SYN-SENT or SYN-RECEIVED)."""
@@ -154,24 +155,38 @@ class Tcp:
         """A fresh instance of the algorithm that the socket, or else the stack, chose."""
         return ALGORITHMS[options.congestion or self.config.congestion_control](self.config.initial_cwnd)
 
+    @cached_property
+    def cookie_secret(self) -> Secret:
+        """The key of SYN cookies, drawn when the first is made."""
+        return Secret(self._rng.randbytes(32))
+
+    def timestamp_offset(self, pair: bytes) -> int:
+        """What is added to the millisecond clock towards this peer; `pair` as it arrives."""
+        return self._secret.ts_offset(pair)
+
+    def way_back(self, pair: bytes, now: Micros) -> Path | None:
+        """The way to whoever sent from `pair`; None, and counted, when there is none."""
+        half = len(pair) // 2
+        path = self.ip.path(pair[half:], pair[:half], PROTOCOL, CHECKSUM_AT)
+        if path is None:
+            self.drop("no_route", now)
+        return path
+
     def passive(
         self, listener: Listener, key: bytes, pair: bytes, seg: Arrival, now: Micros, iss: int | None
     ) -> Connection | None:
         """A SYN reached a listener: a connection in SYN-RECEIVED; None when there is no way back."""
-        half = len(pair) // 2
-        path = self.ip.path(pair[half:], pair[:half], PROTOCOL, _CHECKSUM_AT)
+        path = self.way_back(pair, now)
         if path is None:
-            self.drop("no_route", now)
             return None
         iss = self._secret.iss(key, now) if iss is None else iss
         conn = Connection(self, key, path, iss, listener.options.copy())
         conn.listener = listener
-        conn.tcb.ts_offset = self._secret.ts_offset(pair)
+        conn.tcb.ts_offset = self.timestamp_offset(pair)
         conn.tcb.state = LISTEN
         hear_syn(conn, seg, now)
         conn.move(Cause.PEER_SYN)
         self.connections[key] = conn
-        self.counters.mib["TcpPassiveOpens"] += 1
         return conn
 
     def listen(self, address: bytes, port: int, backlog: int, options: SocketOptions | None = None) -> Listener:
@@ -206,7 +221,7 @@ class Tcp:
         address, port = local or (None, 0)
         if address is not None and not any(address):
             address = None
-        path = self.ip.path(address, remote[0], PROTOCOL, _CHECKSUM_AT)
+        path = self.ip.path(address, remote[0], PROTOCOL, CHECKSUM_AT)
         if path is None:
             raise OSError(ENETUNREACH, "Network is unreachable")
         options = options or SocketOptions()
@@ -298,14 +313,8 @@ class Tcp:
                 conn.transmit(now)
             elif not upcalls:
                 break
-        if self._replies:
-            replies, self._replies = self._replies, []
-            half = len(replies[0][0]) // 2
-            for pair, head in replies:
-                path = self.ip.path(pair[half:], pair[:half], PROTOCOL, _CHECKSUM_AT)
-                if path is not None:
-                    self.counters.mib["TcpOutSegs"] += 1
-                    path.send(checksummed(head, path), b"", 0, 0, now)
+        if self.replies.waiting:
+            self.replies.transmit(now)
 
     def resume(self, conn: ConnectionCore) -> None:
         """`conn` has more to send than it may at once."""

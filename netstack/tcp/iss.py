@@ -28,3 +28,7 @@ class Secret:
     def port_offset(self, destination: bytes) -> int:
         """RFC 6056 3.3.3: where the search for an ephemeral port to this destination begins."""
         return self._hash(b"port" + destination)
+
+    def number(self, label: bytes, four_tuple: bytes, count: int) -> int:
+        """32 bits of a hash over all of it, for SYN cookies (RFC 4987 3.6)."""
+        return self._hash(label + count.to_bytes(8, "big") + four_tuple)

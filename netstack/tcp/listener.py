@@ -31,8 +31,8 @@ class Listener:
     """Passive open on one address (or any, if `address` is zeros) and port."""
 
     __slots__ = (
-        "_queue", "address", "backlog", "closed", "half_open", "observer", "options", "overflowed_at", "pending", "port",
-        "tcp",
+        "_queue", "address", "backlog", "closed", "observer", "options", "overflowed_at", "pending",
+        "port", "syn_queue", "tcp",
     )  # fmt: skip
 
     def __init__(self, tcp: Tcp, address: bytes, port: int, backlog: int, options: SocketOptions) -> None:
@@ -46,8 +46,7 @@ class Listener:
         self.observer: Callable[[int], None] | None = None
         self.pending = 0
         self.closed = False
-        self.half_open = SynQueue()
-        """Connections in SYN-RECEIVED."""
+        self.syn_queue = SynQueue()
         self.overflowed_at: Micros = -1
         """When the last SYN cookie was sent; -1: never."""
         self._queue: deque[Connection] = deque()
@@ -61,6 +60,11 @@ class Listener:
     def waiting(self) -> int:
         """Connections ready to be accepted."""
         return len(self._queue)
+
+    @property
+    def half_open(self) -> int:
+        """Connections in SYN-RECEIVED."""
+        return len(self.syn_queue)
 
     @property
     def is_full(self) -> bool:
@@ -82,10 +86,10 @@ class Listener:
         self.closed = True
         self.observer = None
         self.tcp.unlisten(self)
-        for half_open in self.half_open:
+        for half_open in self.syn_queue:
             half_open.listener = None
             half_open.vanish()
-        self.half_open.clear()
+        self.syn_queue.clear()
         for conn in self._queue:
             conn.listener = None
             conn.abort()
@@ -121,14 +125,14 @@ class Listener:
         conn = tcp.passive(self, key, pair, seg, now, iss)
         if conn is None:
             return
-        self.half_open.add(conn)
+        self.syn_queue.add(conn)
         conn.syn_due = True
         conn.mark()
 
     def _wants_cookie(self) -> bool:
-        """The SYN queue is full (Linux lets one in beyond the backlog), or cookies are all there is (tcp_syncookies=2)."""
+        """The SYN queue is full (one more than the backlog, as in Linux), or tcp_syncookies is 2."""
         mode = self.tcp.config.syncookies
-        if not mode or (mode != 2 and len(self.half_open) <= self.backlog):
+        if not mode or (mode != 2 and len(self.syn_queue) <= self.backlog):
             return False
         self.tcp.counters.mib["TcpExtTCPReqQFullDoCookies"] += 1
         return True
@@ -138,7 +142,7 @@ class Listener:
 
         Deviation: Linux keeps that quarter for peers whose round-trip time it remembers; we remember nobody's.
         """
-        config, waiting = self.tcp.config, len(self.half_open)
+        config, waiting = self.tcp.config, len(self.syn_queue)
         if config.syncookies:
             return False
         mib = self.tcp.counters.mib
@@ -159,13 +163,13 @@ class Listener:
 
     def on_open(self, conn: Connection) -> None:
         """The handshake is complete: the connection waits for `accept`."""
-        self.half_open.discard(conn)
+        self.syn_queue.discard(conn)
         self._queue.append(conn)
         self.notify(READABLE)
 
     def forget(self, conn: ConnectionCore) -> None:
         """A half-open connection came to nothing. One in the accept queue stays: its user is to see the error."""
-        self.half_open.discard(conn)
+        self.syn_queue.discard(conn)
 
     def notify(self, flags: int) -> None:
         """Tell the observer at the next transmit."""

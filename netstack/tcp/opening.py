@@ -117,6 +117,18 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
     conn.path.send(head, b"", 0, conn.options.tos, now, conn.options.ttl or 64)
 
 
+def resume(conn: ConnectionCore, now: Micros) -> None:
+    """SYN-RECEIVED of which nothing was kept but a cookie: as if our SYN-ACK had just left, twice."""
+    tcb, board = conn.tcb, conn.recovery.scoreboard
+    tcb.rcv_wnd = min(conn.window.ssthresh, window.MAX_UNSCALED)
+    record = Sent(tcb.iss, tcb.iss + 1, 1, now)
+    record.times = 1  # when it left is not known, so only an echoed timestamp may tell the round-trip time
+    board.records.append(record)
+    board.packets_out += 1
+    tcb.snd_nxt = tcb.iss + 1
+    conn.opened_at = conn.last_received_at = now
+
+
 def syn_sent_arrives(conn: ConnectionCore, seg: Arrival, now: Micros) -> None:
     """3.10.7.3: first the ACK bit, second RST, third nothing, fourth SYN, fifth everything else is dropped."""
     tcb = conn.tcb

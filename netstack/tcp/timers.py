@@ -108,7 +108,7 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
         return
     state = tcb.state
     if state is SYN_RECEIVED and conn.listener is not None:
-        conn.listener.half_open.on_timeout(conn, conn.listener.backlog, conn.tcp.config, now)
+        conn.listener.syn_queue.on_timeout(conn, conn.listener.backlog, conn.tcp.config, now)
         return
     if _given_up(conn, now):
         conn.tcp.counters.mib["TcpExtTCPAbortOnTimeout"] += 1

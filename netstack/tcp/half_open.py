@@ -1,0 +1,124 @@
+"""SYN-RECEIVED of a passive open: what a segment must be to complete the handshake (RFC 9293 3.10.7.4, RFC 5961).
+
+Deviation: Linux's order, because a half-open connection is cheap to forge and cheap to lose. The ACK field comes
+before the sequence number, a SYN in the window gives the connection up, and the timestamp echoed must be one of ours.
+What passes goes through the ordinary steps in `arrive`. After a simultaneous open only those apply.
+"""
+
+from __future__ import annotations
+
+from errno import ECONNREFUSED
+from typing import TYPE_CHECKING
+
+from netstack.seq import MASK
+from netstack.tcp import challenge
+from netstack.tcp.closed import answer
+from netstack.tcp.state import Cause
+from netstack.tcp.syn_queue import deferred_timeouts
+from netstack.units import Micros
+from netstack.wire.tcp import ACK, RST, SYN
+
+if TYPE_CHECKING:
+    from netstack.tcp.connection import Connection
+    from netstack.tcp.listener import Listener
+    from netstack.tcp.segment import Arrival
+
+
+def check(conn: Connection, listener: Listener, seg: Arrival, now: Micros) -> bool:
+    """Whether `seg` opens the connection; everything else is answered, counted or dropped here."""
+    tcb, flags = conn.tcb, seg.flags
+    if flags & RST:
+        _check_reset(conn, seg, now)
+        return False
+    old = _is_old(conn, seg)
+    if seg.seq == tcb.irs and flags & (SYN | ACK) == SYN and not old:
+        if not challenge.too_soon(conn, now, "TcpExtTCPACKSkippedSynRecv"):
+            conn.resend_syn_ack(now)  # the peer did not see our SYN-ACK
+        return False
+    if flags & ACK and (seg.ack != tcb.iss + 1 or tcb.snd_nxt != tcb.iss + 1):
+        conn.drop("ack_unacceptable", now)
+        conn.tcp.reset_for(conn, seg.ack, now)  # 3.10.7.4 fifth; the handshake goes on
+        return False
+    if old or not _echo_is_ours(conn, seg) or not _in_window(conn, seg):
+        conn.tcp.counters.mib["TcpExtPAWSEstab"] += old
+        conn.drop("unacceptable", now)
+        challenge.answer_unacceptable(conn, seg, now)
+        return False
+    if flags & SYN and seg.seq != tcb.irs:
+        _give_up(conn, seg, now)  # another SYN in the window: the peer has begun anew
+        return False
+    if not flags & ACK:
+        conn.drop("no_ack", now)
+        return False
+    return _may_open(conn, listener, seg, now)
+
+
+def _check_reset(conn: Connection, seg: Arrival, now: Micros) -> None:
+    """RFC 5961 3.2: only a RST exactly at RCV.NXT ends the handshake; one elsewhere in the window is challenged."""
+    if seg.seq == conn.tcb.rcv_nxt:
+        _give_up(conn, seg, now)
+        return
+    if _in_window(conn, seg) and not challenge.too_soon(conn, now, "TcpExtTCPACKSkippedSynRecv"):
+        conn.acking.due = conn.acking.scheduled = True
+        conn.mark()
+    conn.drop("rst_not_exact", now)
+
+
+def _give_up(conn: Connection, seg: Arrival, now: Micros) -> None:
+    """The handshake is over; a peer that sent something else than RST is told so."""
+    mib = conn.tcp.counters.mib
+    mib["TcpAttemptFails"] += 1
+    mib["TcpExtEmbryonicRsts"] += 1
+    head = answer(conn.ports, seg.seq & MASK, seg.ack & MASK, seg.flags, seg.length)
+    if head is not None:
+        conn.tcp.reply(conn.key[:-4], head)
+    conn.drop("handshake_reset", now)
+    conn.fail(ECONNREFUSED, Cause.PEER_RESET)
+
+
+def _is_old(conn: Connection, seg: Arrival) -> bool:
+    """PAWS (RFC 7323 5.3 R1)."""
+    ts_val = seg.options.ts_val
+    return conn.tcb.ts_ok and ts_val is not None and bool((ts_val - conn.tcb.ts_recent) & 0x8000_0000)
+
+
+def _echo_is_ours(conn: Connection, seg: Arrival) -> bool:
+    """TSecr lies between the TSvals of our first SYN-ACK and our last: else the ACK answers something else."""
+    ecr = seg.options.ts_ecr
+    if not conn.tcb.ts_ok or not ecr:
+        return True
+    first = conn.opened_at // 1000 + conn.tcb.ts_offset
+    last = conn.recovery.scoreboard.records[0].sent_at // 1000 + conn.tcb.ts_offset
+    if (ecr - first) & MASK <= (last - first) & MASK:
+        return True
+    conn.tcp.counters.mib["TcpExtTSEcrRejected"] += 1
+    return False
+
+
+def _in_window(conn: Connection, seg: Arrival) -> bool:
+    tcb = conn.tcb
+    edge = tcb.rcv_nxt + tcb.rcv_wnd
+    if seg.seq == tcb.rcv_nxt or (seg.seq == edge and not seg.end - seg.seq):
+        return True
+    return seg.end > tcb.rcv_nxt and seg.seq < edge
+
+
+def _may_open(conn: Connection, listener: Listener, seg: Arrival, now: Micros) -> bool:
+    """The ACK is right. Is it enough (TCP_DEFER_ACCEPT), and is there room for one more in the accept queue?"""
+    tcb, config = conn.tcb, conn.tcp.config
+    deferred = deferred_timeouts(listener.options.defer_accept, config.rto_max)
+    if conn.recovery.timeouts < deferred and seg.end == tcb.rcv_nxt:
+        conn.tcp.counters.mib["TcpExtTCPDeferAcceptDrop"] += 1
+        conn.drop("deferred_accept", now)
+    elif listener.is_full:
+        listener.count_overflow(now)
+        if config.abort_on_overflow:
+            _give_up(conn, seg, now)
+            return False
+    else:
+        return True
+    if conn.tcb.ts_ok and seg.options.ts_val is not None and seg.seq <= tcb.rcv_nxt:
+        tcb.ts_recent = seg.options.ts_val
+        tcb.ts_recent_at = now
+    listener.syn_queue.note_ack(conn)
+    return False

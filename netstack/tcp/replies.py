@@ -1,0 +1,41 @@
+"""Segments that belong to no connection of ours: resets, and SYN-ACKs whose only state is a cookie."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netstack.tcp.closed import checksummed
+from netstack.units import Micros
+
+if TYPE_CHECKING:
+    from netstack.counters import Tally
+    from netstack.ip.ipv4 import Ipv4
+
+PROTOCOL = 6
+CHECKSUM_AT = 16
+"""Offset of the checksum in the header."""
+
+
+class Replies:
+    """They wait for the next transmit, as everything does."""
+
+    __slots__ = ("_ip", "_mib", "waiting")
+
+    def __init__(self, ip: Ipv4, mib: Tally) -> None:
+        self._ip = ip
+        self._mib = mib
+        self.waiting: list[tuple[bytes, bytes, int, int]] = []
+
+    def add(self, pair: bytes, head: bytes, tos: int = 0, ttl: int = 64) -> None:
+        """Answer whatever came with `pair` (source + destination) with this header, its checksum still zero."""
+        self.waiting.append((pair, head, tos, ttl))
+
+    def transmit(self, now: Micros) -> None:
+        """Send them, where there is a way back."""
+        waiting, self.waiting = self.waiting, []
+        for pair, head, tos, ttl in waiting:
+            half = len(pair) // 2
+            path = self._ip.path(pair[half:], pair[:half], PROTOCOL, CHECKSUM_AT)
+            if path is not None:
+                self._mib["TcpOutSegs"] += 1
+                path.send(checksummed(head, path), b"", 0, tos, now, ttl)
