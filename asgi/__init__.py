@@ -1,7 +1,7 @@
 """An ASGI server for HTTP/1.0 and 1.1 on asyncio transports, whatever they are connected to.
 
-python -m asgi MODULE:ATTR          serves an application on the kernel's sockets
-Server(app, Settings(...))          serves it on any transports: see `asgi.server`
+- `python -m asgi MODULE:ATTR` serves an application on the kernel's sockets;
+- `Server(app, Settings(...))` serves it on any transports: see `asgi.server`.
 """
 
 from asgi.app import AppNotFound, load_app

@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
         A client that has closed and one that has only finished sending look the same from here. So `receive` says
         http.disconnect from now on, and what the application sends is still written.
         """
-        if self.state != BUSY:
+        if self.state != BUSY or not self.transport.can_write_eof():  # TLS has no half-closed connections
             self._abandon()
             self._enter_closing()
             return False

@@ -196,7 +196,10 @@ class Http(Connection):
         before = len(pieces)
         at = body.take(data, at, pieces)
         if at < 0:
-            self.refuse(-at)
+            if cycle is None:
+                self.linger()  # this request has had its response
+            else:
+                self.refuse(-at)
             return len(data)
         octets = sum(map(len, pieces[before:]))
         if body.done:
@@ -223,8 +226,9 @@ class Http(Connection):
 
     def on_body_taken(self) -> None:
         """The application has received what was buffered."""
-        if self.state == BODY and self._reading_paused:
-            self.deadline = self.server.body_at
+        if self._reading_paused and self._pending is None:
+            if self.state == BODY:
+                self.deadline = self.server.body_at
             self._resume_reading()
 
     def ask_for_body(self) -> None:
@@ -269,6 +273,8 @@ class Http(Connection):
                 self.server.loop.call_soon(self._resume)
             elif self._eof:
                 self.close()
+            else:
+                self._resume_reading()
 
     # Requests that wait.
 

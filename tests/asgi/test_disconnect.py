@@ -188,3 +188,15 @@ def test_fin_in_a_body_is_a_disconnect(serve):
     client.finish()
     assert [event["type"] for event in app.events] == ["http.request", "http.disconnect"]
     assert client.gone
+
+
+def test_fin_over_tls_ends_the_request(serve):
+    """asyncio's TLS transports have no half-closed state: what is answered after it would not arrive."""
+    app = Script(("receive",), ("receive",))
+    wire = serve(app)
+    client = wire.connect(sslcontext=object())
+    client.transport.can_write_eof = lambda: False
+    client.get()
+    client.finish()
+    assert client.gone
+    assert app.events == [EMPTY, DISCONNECT]

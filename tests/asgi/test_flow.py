@@ -127,3 +127,29 @@ def test_large_upload_is_not_copied(serve):
     client.send(piece)
     assert all(body is piece for body in seen)
     assert len(seen) == 2
+
+
+def test_transport_that_delivers_although_reading_is_paused(serve):
+    """Octets may be on their way when reading pauses; the connection goes on afterwards as if they had come later."""
+    door = asyncio.Event()
+    app = Script(("wait", door), ("receive",), ("start", 200, []), ("body", b"", False))
+    wire = serve(app, limit_buffer=10)
+    client = wire.connect().send(request("POST", "/", b"", "Content-Length: 40"), b"x" * 20)
+    assert client.transport.reading_paused
+    client.protocol.data_received(b"x" * 20 + request(target="/2"))
+    client.protocol.data_received(request(target="/3"))
+    door.set()
+    wire.settle()
+    assert client.got().count(b"HTTP/1.1 200") == 3
+    assert not client.transport.reading_paused
+
+
+def test_body_that_ends_although_reading_is_paused(serve):
+    door = asyncio.Event()
+    wire = serve(Script(("wait", door), ("start", 200, []), ("body", b"", False)), limit_buffer=10)
+    client = wire.connect().send(request("POST", "/", b"", "Content-Length: 40"), b"x" * 20)
+    client.protocol.data_received(b"x" * 20)
+    door.set()
+    wire.settle()
+    assert client.get().count(b"HTTP/1.1 200") == 2
+    assert not client.transport.reading_paused

@@ -217,6 +217,14 @@ def test_chunk_error_after_the_response_began_cuts_it(serve):
     assert app.events == [{"type": "http.disconnect"}]
 
 
+def test_chunk_error_after_the_response_is_no_second_response(serve):
+    client = serve(plain()).connect().send(CHUNKED + b"\r\n")
+    assert client.got().endswith(b"\r\n\r\nok")
+    client.send(b"no\r\n")
+    assert client.got() == b""
+    assert client.closed
+
+
 # Sizes.
 
 
