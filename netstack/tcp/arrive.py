@@ -97,7 +97,8 @@ def _is_reordered_ack(conn: Connection, seg: Arrival, behind: int) -> bool:
     tcb = conn.tcb
     late = 0x1_0000_0000 - behind
     pure = not seg.length and not seg.flags & (SYN | FIN) and seg.seq == tcb.rcv_nxt
-    return pure and seg.ack == tcb.snd_una and seg.wnd == tcb.snd_wnd and late <= conn.rtt.rto * 1024 // 1_000_000
+    same = seg.ack == tcb.snd_una and seg.wnd << tcb.snd_wscale == tcb.snd_wnd
+    return pure and same and late <= conn.rtt.rto * 1024 // 1_000_000
 
 
 def check_sequence(conn: Connection, seg: Arrival, now: Micros) -> bool:

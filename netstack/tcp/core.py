@@ -13,6 +13,7 @@ from netstack.events import Dropped, StateChanged
 from netstack.ip.path import Path
 from netstack.tcp import loss_probe, opening, output, timers
 from netstack.tcp.acking import AckPolicy
+from netstack.tcp.chrono import Chrono
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
 from netstack.tcp.reassembly import ReceiveBuffer
@@ -52,9 +53,13 @@ class ConnectionCore:
 
     __slots__ = (
         "acking",
+        "chrono",
         "close_at",
+        "data_segs_in",
+        "data_segs_out",
         "duplicate",
         "error",
+        "established_at",
         "fin_queued",
         "fin_sent",
         "keepalive_at",
@@ -66,10 +71,12 @@ class ConnectionCore:
         "listener",
         "marked",
         "more",
+        "mss_clamp",
         "observer",
         "opened_at",
         "options",
         "path",
+        "path_mtu",
         "peer_fin_at",
         "pending",
         "plain",
@@ -82,6 +89,8 @@ class ConnectionCore:
         "recovery",
         "reset_due",
         "rtt",
+        "segs_in",
+        "segs_out",
         "send_buffer",
         "send_mss",
         "small_sent",
@@ -111,6 +120,10 @@ class ConnectionCore:
         """Local and remote port as the first word of our headers."""
         rmss = opening.receive_mss(path, options)
         self.tcb = Tcb(iss, rmss, rmss)
+        self.mss_clamp: Octets = rmss
+        """What the peer's MSS option and TCP_MAXSEG leave, whatever the path takes."""
+        self.path_mtu: Octets = path.mtu
+        """The path's MTU when SND.MSS was last worked out: the path belongs to others too, who may learn more of it."""
         self.send_mss: Octets = rmss
         """`tcb.eff_snd_mss`, bounded by half the largest window a small peer ever offered."""
         self.send_buffer = SendBuffer(iss + 1)
@@ -120,6 +133,7 @@ class ConnectionCore:
         rcvbuf = options.rcvbuf or config.rmem[1]
         self.window = ReceiveWindow(rcvbuf, bool(options.rcvbuf), opening.initial_window(rcvbuf, rmss))
         self.acking = AckPolicy(min(config.base_mss, rmss), rmss)
+        self.chrono = Chrono()
         self.observer: Callable[[int], None] | None = None
         self.listener: Listener | None = None
         """Until accepted by the user, the listener that this connection belongs to."""
@@ -148,6 +162,7 @@ class ConnectionCore:
         self.opened_at: Micros = -1
         """When our first SYN or SYN-ACK left."""
         self.small_sent: Seq = iss
+        self.established_at: Micros = 0
         self.last_sent_at: Micros = -1
         self.last_received_at: Micros = 0
         self.last_oow_ack_at: Micros = -1
@@ -160,6 +175,9 @@ class ConnectionCore:
         self.probe_backoff = 0
         self.probes_since: Micros = -1
         self.keepalives_out = 0
+        self.segs_in = self.data_segs_in = 0
+        self.segs_out = self.data_segs_out = 0
+        """Segments of this connection (RFC 4898 tcpEStatsPerfSegsIn and its like), super-segments as what they hold."""
         self.tlp_high_seq: Seq | None = None
         self.tlp_is_retransmission = False
 
@@ -215,6 +233,7 @@ class ConnectionCore:
             recovery.cc.cwnd = 1  # RFC 6298 5.7, RFC 5681 3.1: more than one SYN was needed
         recovery.retrans_stamp = -1
         self.rtt.backoff = 0
+        self.established_at = now
         self.last_sent_at = -1
         self.start_keepalive(now)
         self.predict()
@@ -230,12 +249,13 @@ class ConnectionCore:
         self.send_mss = max(most, 28) if 0 < most < mss else mss
 
     def on_path_mtu(self, now: Micros) -> None:
-        """The path takes less than it did (RFC 1191): smaller segments, and those that were too big again, at once."""
+        """The path takes another size (RFC 1191). If less: those segments that were too big again, at once."""
         tcb, old = self.tcb, self.send_mss
-        tcb.smss = min(tcb.smss, self.path.mtu - 40)
+        self.path_mtu = self.path.mtu
+        tcb.smss = min(self.mss_clamp, self.path_mtu - 40)
         tcb.eff_snd_mss = tcb.smss - (12 if tcb.ts_ok else 0)
         self.sync_mss()
-        if tcb.state.synchronized:
+        if tcb.state.synchronized and self.send_mss < old:
             self.recovery.on_too_big(old, self.send_mss)
             self.plain = False
             self.mark()

@@ -44,10 +44,12 @@ initial_window = window.initial
 def settle(conn: ConnectionCore, options: Options, now: Micros) -> None:
     """The peer's SYN options met ours: fix what the connection uses."""
     tcb, config, path = conn.tcb, conn.tcp.config, conn.path
-    smss = min(options.mss or config.base_mss, path.mtu - _FIXED_HEADERS)
+    clamp = options.mss or config.base_mss
     if conn.options.maxseg:
-        smss = min(smss, conn.options.maxseg)
-    tcb.smss = max(smss, 48)  # a peer that announces less would have us send headers only (Linux's TCP_MIN_SND_MSS)
+        clamp = min(clamp, conn.options.maxseg)
+    conn.mss_clamp = max(clamp, 48)  # less would have us send headers only (Linux's TCP_MIN_SND_MSS)
+    conn.path_mtu = path.mtu
+    tcb.smss = min(conn.mss_clamp, path.mtu - _FIXED_HEADERS)
     tcb.ts_ok = config.timestamps and options.ts_val is not None
     if tcb.ts_ok:
         tcb.ts_recent = options.ts_val or 0

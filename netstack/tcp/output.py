@@ -176,6 +176,7 @@ def _send_alone(conn: ConnectionCore, now: Micros) -> bool:
         or conn.push_at
         or conn.receive_buffer.held
         or conn.duplicate is not None
+        or conn.path.mtu != conn.path_mtu
         or now - conn.last_sent_at > conn.rtt.rto
     ):
         return False
@@ -200,6 +201,8 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
     """Data never sent before, as far as cwnd, the peer's window and Nagle allow; the FIN with the last of it."""
     tcb, buffer, recovery = conn.tcb, conn.send_buffer, conn.recovery
     board, cc = recovery.scoreboard, recovery.cc
+    if conn.path.mtu != conn.path_mtu:
+        conn.on_path_mtu(now)
     mss = conn.send_mss
     if not board.records:
         _restart_after_idle(conn, now)
