@@ -229,9 +229,8 @@ class ConnectionCore:
         self.sync_mss()
         self.acking.rcv_mss = min(self.acking.rcv_mss, max(self.tcb.rcv_wnd >> 1, 88))
         recovery = self.recovery
-        if recovery.timeouts > 1:
-            recovery.cc.cwnd = 1  # RFC 6298 5.7, RFC 5681 3.1: more than one SYN was needed
         recovery.retrans_stamp = -1
+        recovery.timeouts = 0
         self.rtt.backoff = 0
         self.established_at = now
         self.last_sent_at = -1
@@ -316,6 +315,7 @@ class ConnectionCore:
             and not self.receive_buffer.held
             and recovery.ca_state == OPEN
             and not recovery.scoreboard.sacked_out
+            and not recovery.scoreboard.retrans_out
             and self.peer_fin_at is None
         )
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from netstack.events import SegmentSent
 from netstack.seq import MASK
+from netstack.tcp import chrono
+from netstack.tcp.chrono import BUSY
 from netstack.tcp.congestion import CongestionControl
 from netstack.tcp.reduction import CWR, OPEN
 from netstack.tcp.scoreboard import Sent
@@ -107,7 +109,11 @@ def segment(
             checksum = -(total + ones_sum(payload)) % 0xFFFF
         head = _PLAIN.pack(conn.ports, seq & MASK, rcv_nxt & MASK, offset_flags, window, checksum, 0)
     tcp = conn.tcp
-    tcp.counters.mib["TcpOutSegs"] += 1 if length <= mss else -(-length // mss)
+    segments = 1 if length <= mss else -(-length // mss)
+    tcp.counters.mib["TcpOutSegs"] += segments
+    conn.segs_out += segments
+    if length:
+        conn.data_segs_out += segments
     if tcp.events is not None:
         tcp.events(SegmentSent(now, conn.key, seq, rcv_nxt, flags, tcb.rcv_wnd, length, why))
     path.send(head, payload, mss, conn.options.tos, now, conn.options.ttl or 64)
@@ -176,6 +182,7 @@ def _send_alone(conn: ConnectionCore, now: Micros) -> bool:
         or conn.push_at
         or conn.receive_buffer.held
         or conn.duplicate is not None
+        or conn.chrono.kind > BUSY
         or conn.path.mtu != conn.path_mtu
         or now - conn.last_sent_at > conn.rtt.rto
     ):
@@ -264,6 +271,9 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
         conn.start_window_probes(now)
     if sent_any or limited:
         recovery.note_usage(limited)
+    watch = conn.chrono
+    if conn.starved or watch.kind > BUSY or (buffer.end > tcb.snd_nxt and not limited):
+        chrono.note(conn, watch, sent_any and not recovery.cwnd_limited, now)
 
 
 def _amount(conn: ConnectionCore, queued: Octets, room: Octets, quota: int, mss: Octets) -> Octets:
@@ -375,9 +385,12 @@ def retransmit(conn: ConnectionCore, record: Sent, now: Micros, why: str) -> Non
         flags |= FIN
     if record.end >= buffer.end and length:
         flags |= PSH
+    conn.plain = False  # a clean ACK samples the RTT of what it acknowledges (Karn: not of this)
     conn.recovery.scoreboard.mark_retransmitted(record, now)
     conn.recovery.note_retransmission(record.segments, now)
     mib["TcpRetransSegs"] += record.segments
+    mib["TcpOutSegs"] -= record.segments  # which leaves out what only repeats (RFC 4022)
+    conn.recovery.bytes_retrans += length
     if conn.recovery.ca_state > CWR:
         mib["TcpExtTCPFastRetrans" if conn.recovery.timeouts == 0 else "TcpExtTCPSlowStartRetrans"] += 1
     _send_range(conn, record.seq, length, flags, conn.send_mss, now, why)
