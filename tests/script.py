@@ -386,7 +386,7 @@ class Wire:
         head = tcp.build(self.local_port, self.remote_port, seq + self.bases_out.seq, 0, tcp.ACK, 0)
         quote = ipv4.build(FROM_US, tcp.PROTOCOL, 1000, ident=1, ttl=60, df=True) + head[:8]
         self.bench.note("<", f"icmp type {kind} code {code} mtu {mtu} for seq {seq}")
-        self.bench.deliver(packet(icmpv4.build(kind, code, 0, mtu, quote), icmpv4.PROTOCOL))
+        self.bench.deliver(NO_OFFLOAD + packet(icmpv4.build(kind, code, 0, mtu, quote), icmpv4.PROTOCOL))
         return self
 
     def tx(self, text: str, gso: Octets = 0) -> Wire:
