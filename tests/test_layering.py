@@ -24,7 +24,7 @@ LAYERS: list[set[str]] = [
     {"sockets"},
     {"aio"},
     {"host"},  # the kernel's side of the TAP: beside the core, which does not know it
-    {"drill", "replay", "journey", "lab", "watch", "welcome", "service"},  # what is built on the stack
+    {"drill", "replay", "states", "journey", "lab", "watch", "welcome", "service"},  # what is built on the stack
     {"cli"},
     {"__main__"},
 ]
