@@ -70,7 +70,7 @@ class Cause(Enum):
     FIN_ACKED = ("rcv ACK of FIN", "RFC 9293 3.10.7.4 fifth")
     PEER_FIN = ("rcv FIN, snd ACK", "RFC 9293 3.10.7.4 eighth")
     TWO_MSL_PASSED = ("2 MSL passed", "RFC 9293 3.10.8")
-    PEER_RESET = ("rcv RST", "RFC 9293 3.10.7.4 second")
+    PEER_RESET = ("rcv RST", "RFC 9293 3.10.7.3 second; 3.10.7.4 second")
     ABORT_CALLED = ("ABORT, snd RST", "RFC 9293 3.10.5")
     TIMED_OUT = ("timed out", "RFC 9293 3.8.3, 3.10.8")
     FIN_WAIT_TIMED_OUT = ("FIN-WAIT-2 timed out", "RFC 9293 3.6.1 names the problem; Linux's tcp_fin_timeout")
@@ -113,6 +113,6 @@ TRANSITIONS: dict[Cause, dict[State, State]] = {
     Cause.ABORT_CALLED: _TO_CLOSED | {LISTEN: CLOSED},
     Cause.TIMED_OUT: dict(_TO_CLOSED),
     Cause.FIN_WAIT_TIMED_OUT: {FIN_WAIT_2: CLOSED},
-    Cause.UNREACHABLE: {SYN_SENT: CLOSED, SYN_RECEIVED: CLOSED, ESTABLISHED: CLOSED},
+    Cause.UNREACHABLE: {SYN_SENT: CLOSED, SYN_RECEIVED: CLOSED},
     Cause.REOPENED: {TIME_WAIT: SYN_RECEIVED},
 }
