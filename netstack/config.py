@@ -28,6 +28,8 @@ class TcpConfig:
     rto_max: Micros = 120 * SECOND
     """RFC 6298 2.5."""
     syn_retries: int = 6
+    syn_linear_timeouts: int = 0
+    """So many SYNs go out again at even distances before the back-off begins. Deviation: Linux's default is 4."""
     synack_retries: int = 5
     retries1: int = 3
     """RFC 9293 3.8.3 R1: after this many retransmissions, ask IP for another path."""

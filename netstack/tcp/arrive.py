@@ -19,7 +19,7 @@ from __future__ import annotations
 from errno import ECONNREFUSED, ECONNRESET, EPIPE
 from typing import TYPE_CHECKING
 
-from netstack.tcp import challenge, half_open
+from netstack.tcp import challenge, half_open, opening
 from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import (
     CLOSE_WAIT,
@@ -188,7 +188,8 @@ def check_ack(conn: Connection, seg: Arrival, now: Micros) -> bool:
     if not seg.flags & ACK:
         conn.drop("no_ack", now)
         return False
-    if tcb.state is SYN_RECEIVED and not _open(conn, seg, now):
+    opens = tcb.state is SYN_RECEIVED
+    if opens and not _open(conn, seg, now):
         return False
     if seg.ack > tcb.snd_nxt:
         # It acknowledges something not yet sent: answer, drop (3.10.7.4); the answer is rate-limited (RFC 5961 5).
@@ -206,6 +207,8 @@ def check_ack(conn: Connection, seg: Arrival, now: Micros) -> bool:
     changed = update_window(conn, seg)
     duplicate = not (seg.length or changed or seg.flags & (SYN | FIN))
     _apply_ack(conn, seg, seg.ack, duplicate, now)
+    if opens:
+        conn.rtt.settle()
     return conn.tcb.state is not CLOSED  # LAST-ACK may have ended here
 
 
@@ -219,6 +222,7 @@ def _open(conn: Connection, seg: Arrival, now: Micros) -> bool:
     tcb.snd_wnd = seg.wnd << tcb.snd_wscale if not seg.flags & SYN else seg.wnd
     tcb.snd_wl1 = seg.seq
     tcb.max_snd_wnd = tcb.snd_wnd
+    opening.note_retransmissions(conn, seg.options.ts_ecr)
     conn.move(Cause.SYN_ACKED)
     conn.on_open(now)
     if listener is not None:

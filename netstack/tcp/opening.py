@@ -164,12 +164,25 @@ def syn_sent_arrives(conn: ConnectionCore, seg: Arrival, now: Micros) -> None:
     retransmitted = recovery.timeouts
     recovery.on_ack(seg.ack, (), False, ts_ecr, now)
     recovery.timeouts = retransmitted
+    note_retransmissions(conn, ecr)
     conn.timer_at = 0
     conn.move(Cause.PEER_SYN_ACK)
     conn.on_open(now)
+    conn.rtt.settle()
     conn.acking.enter_quick(16, tcb.rcv_wnd)
     conn.acking.due = conn.acking.scheduled = True
     conn.mark()
+
+
+def note_retransmissions(conn: ConnectionCore, ecr: int | None) -> None:
+    """RFC 5681 3.1, RFC 6298 5.7: start with one segment when more than one SYN (or SYN-ACK) was needed.
+
+    Unless the echoed timestamp is that of the first: then none was lost, it only took long (RFC 3522's idea).
+    """
+    recovery, tcb = conn.recovery, conn.tcb
+    first_arrived = tcb.ts_ok and ecr == (conn.opened_at // 1000 + tcb.ts_offset) & MASK
+    if recovery.timeouts and recovery.total_retrans > 1 and not first_arrived:
+        recovery.cc.cwnd = 1
 
 
 def hear_syn(conn: ConnectionCore, seg: Arrival, now: Micros) -> None:

@@ -3,7 +3,10 @@
 Pure arithmetic in integer microseconds; the caller applies Karn's rule (section 3) and keeps the timer.
 """
 
-from netstack.units import Micros, Seq
+from netstack.units import SECOND, Micros, Seq
+
+FALLBACK: Micros = 3 * SECOND
+"""RFC 6298 5.7."""
 
 
 class RttEstimator:
@@ -78,6 +81,11 @@ class RttEstimator:
             self._round_end = snd_nxt
         rto = (self.srtt8 >> 3) + self.rttvar4
         self.rto = rto if rto < self.rto_max else self.rto_max
+
+    def settle(self) -> None:
+        """RFC 6298 5.7: the handshake gave no sample, so a SYN was lost or late; be patient from here on."""
+        if not self.srtt8:
+            self.rto = self.rttvar4 = self._mdev = FALLBACK
 
     def timeout(self) -> Micros:
         """The RTO to arm now: doubled once per back-off, at most rto_max (RFC 6298 5.5)."""

@@ -103,12 +103,12 @@ def expire(conn: ConnectionCore, now: Micros) -> None:
 
 def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
     """RFC 6298 5.4-5.6: back off, mark what is outstanding lost, let `output` send the first of it."""
-    recovery, tcb = conn.recovery, conn.tcb
+    recovery, config = conn.recovery, conn.tcp.config
     if not recovery.scoreboard.records:
         return
-    state = tcb.state
+    state = conn.tcb.state
     if state is SYN_RECEIVED and conn.listener is not None:
-        conn.listener.syn_queue.on_timeout(conn, conn.listener.backlog, conn.tcp.config, now)
+        conn.listener.syn_queue.on_timeout(conn, conn.listener.backlog, config, now)
         return
     if _given_up(conn, now):
         conn.tcp.counters.mib["TcpExtTCPAbortOnTimeout"] += 1
@@ -125,7 +125,8 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
     else:
         recovery.on_timeout(now)
         conn.plain = False
-    conn.rtt.backoff += 1
+    if state is not SYN_SENT or recovery.timeouts > config.syn_linear_timeouts:
+        conn.rtt.backoff += 1
     conn.start_timer(RETRANSMIT, _next_timeout(conn, now))
     conn.mark()
 
@@ -146,7 +147,7 @@ def _given_up(conn: ConnectionCore, now: Micros) -> bool:
     if state is SYN_SENT:
         if recovery.timeouts and conn.options.user_timeout and _timed_out(conn, conn.options.user_timeout, now):
             return True
-        return recovery.timeouts >= (conn.options.syncnt or config.syn_retries)
+        return recovery.timeouts >= (conn.options.syncnt or config.syn_retries) + config.syn_linear_timeouts
     if state is SYN_RECEIVED:
         return recovery.timeouts >= config.synack_retries
     retries = config.retries2
