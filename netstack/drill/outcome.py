@@ -59,6 +59,8 @@ class Outcome:
     timeline: list[Entry] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     """Settings of the init command that were not understood."""
+    late: bool = False
+    """What failed is a time: in real time that can be the machine's fault."""
     unscripted: int = 0
     """Outbound packets that no line of the script asked for."""
     elapsed: float = 0.0

@@ -93,4 +93,5 @@ def _failed(outcome: Outcome, error: Mismatch) -> Outcome:
     if error.actual:
         detail.append(f"actual    {error.actual}")
     detail += [f"          {line}" for line in error.detail]
-    return replace(outcome, status=FAILED, line=error.line, message=error.what, detail=detail)
+    late = error.what.startswith("time:")
+    return replace(outcome, status=FAILED, line=error.line, message=error.what, detail=detail, late=late)
