@@ -17,7 +17,7 @@ from netstack.tcp import output, timers, window
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.scoreboard import Sent
 from netstack.tcp.segment import Arrival, echoed_at
-from netstack.tcp.state import SYN_SENT, Cause
+from netstack.tcp.state import LISTEN, SYN_SENT, Cause
 from netstack.units import Micros, Octets
 from netstack.wire.checksum import ones_sum
 from netstack.wire.tcp import ACK, RST, SYN
@@ -194,3 +194,6 @@ def hear_syn(conn: ConnectionCore, seg: Arrival, now: Micros) -> None:
     tcb.snd_wl1 = seg.seq
     conn.wscale_seen = seg.options.wscale is not None and conn.tcp.config.window_scaling
     settle(conn, seg.options, now)
+    if tcb.state is LISTEN and tcb.ts_ok:  # whole segments, and now their size is known (Linux)
+        offered = window.initial(conn.window.rcvbuf, tcb.rmss - _TIMESTAMP_LEN)
+        conn.window = window.ReceiveWindow(conn.window.rcvbuf, conn.window.locked, offered)

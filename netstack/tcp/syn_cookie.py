@@ -17,7 +17,7 @@ from netstack.tcp.arrive import take_steps
 from netstack.tcp.segment import Arrival
 from netstack.units import MINUTE, Micros, Octets
 from netstack.wire.tcp import ACK, SYN
-from netstack.wire.tcp_options import Options, build_syn
+from netstack.wire.tcp_options import TIMESTAMP_LEN, Options, build_syn
 
 if TYPE_CHECKING:
     from netstack.tcp.listener import Listener
@@ -70,7 +70,7 @@ def answer(listener: Listener, seg: Arrival, key: bytes, pair: bytes, now: Micro
         stamps = stamp + tcp.timestamp_offset(pair), theirs.ts_val
     rmss = opening.receive_mss(path, options)
     octets = build_syn(rmss, shift, sack, stamps)
-    offered = min(window.initial(options.rcvbuf or config.rmem[1], rmss), window.MAX_UNSCALED)
+    offered = window.initial(options.rcvbuf or config.rmem[1], rmss - (TIMESTAMP_LEN if stamps else 0))
     cookie = build(listener, key, seg.seq, theirs.mss or config.base_mss, now)
     ports = int.from_bytes(key[-2:] + key[-4:-2], "big")
     word = (20 + len(octets)) << 10 | SYN | ACK
