@@ -13,7 +13,9 @@ _MAX_ATO = 500 * MILLISECOND
 class AckPolicy:
     """ATO, quick ACKs and "ping-pong" (an interactive exchange, where the answer will carry the ACK)."""
 
-    __slots__ = ("advmss", "at", "ato", "due", "last_data_at", "pingpong", "pushed", "quick", "rcv_mss", "scheduled")
+    __slots__ = (
+        "advmss", "at", "ato", "due", "last_data_at", "merged", "pingpong", "pushed", "quick", "rcv_mss", "scheduled",
+    )  # fmt: skip
 
     def __init__(self, rcv_mss: Octets, advmss: Octets) -> None:
         self.advmss: Octets = advmss
@@ -31,6 +33,8 @@ class AckPolicy:
         self.pingpong = False
         self.pushed = False
         self.last_data_at: Micros = 0
+        self.merged = 0
+        """Segments that came as the second and further ones of a super-segment."""
         self.rcv_mss: Octets = rcv_mss
         """The peer's segment size as seen (Linux's icsk_ack.rcv_mss)."""
 
@@ -38,7 +42,10 @@ class AckPolicy:
         """`length` new octets in order arrived."""
         self.scheduled = True
         if length >= self.rcv_mss:
-            self.rcv_mss = length if length < self.advmss else self.advmss
+            if length > self.advmss:
+                self.merged += (length - 1) // self.advmss
+                length = self.advmss
+            self.rcv_mss = length
         if push:
             self.pushed = True
         delack_min = config.delack_min

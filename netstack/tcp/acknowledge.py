@@ -55,7 +55,7 @@ class AckFacts:
 class Acknowledger:
     """Applies ACKs to one scoreboard."""
 
-    __slots__ = ("_board", "_rack", "_rtt", "_tcb", "facts", "highest_sacked", "undo_retrans")
+    __slots__ = ("_board", "_rack", "_rtt", "_tcb", "dsack_dups", "facts", "highest_sacked", "undo_retrans")
 
     def __init__(self, tcb: Tcb, board: Scoreboard, rack: Rack, rtt: RttEstimator) -> None:
         self._tcb = tcb
@@ -63,6 +63,8 @@ class Acknowledger:
         self._rack = rack
         self._rtt = rtt
         self.facts = AckFacts()
+        self.dsack_dups = 0
+        """Segments that the peer reported to have got twice."""
         self.highest_sacked: Seq = 0
         """SEG.SEQ of the highest record SACKed so far (Linux's highest_sack)."""
         self.undo_retrans = -1
@@ -133,8 +135,9 @@ class Acknowledger:
     def _count_dsack(self, left: Seq, right: Seq) -> None:
         """A retransmission arrived twice: one fewer that was needed (RFC 3708's idea, for undo) and a hint for RACK."""
         self._rack.dsack_seen = True
+        segments = max(1, -(-(right - left) // self._tcb.eff_snd_mss))
+        self.dsack_dups += segments
         if self.undo_retrans > 0:
-            segments = max(1, -(-(right - left) // self._tcb.eff_snd_mss))
             self.undo_retrans = max(0, self.undo_retrans - segments)
 
     def _mark(self, left: Seq, right: Seq, high_seq: Seq, now: Micros) -> int:

@@ -12,6 +12,7 @@ from netstack.events import SegmentReceived
 from netstack.seq import MASK, unwrap
 from netstack.tcp import loss_probe, opening, output, timers
 from netstack.tcp.arrive import segment_arrives
+from netstack.tcp.chrono import SNDBUF_LIMITED
 from netstack.tcp.readiness import READABLE, WRITABLE
 from netstack.tcp.segment import Arrival
 from netstack.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Cause
@@ -45,6 +46,7 @@ class Connection(UserCalls):
         tcb = self.tcb
         self.last_received_at = now
         self.keepalives_out = 0
+        self.segs_in += 1
         if self.tcp.events is not None:
             self._report(text, end, wire_seq, wire_ack, flags, window, now)
         # Header prediction. Proves: ESTABLISHED, no gap, recovery OPEN (`plain`); no SYN FIN RST URG ECE CWR, ACK set;
@@ -93,6 +95,8 @@ class Connection(UserCalls):
                 self.arm_after_ack(now)
             else:
                 self.timer_at = 0
+                if ack == self.send_buffer.end:
+                    self.chrono.rest(now)
             if self.starved:
                 self._fed()
         elif not recovery.scoreboard.records:
@@ -100,6 +104,7 @@ class Connection(UserCalls):
         if self.send_buffer.end > tcb.snd_nxt or self.fin_queued:
             self.mark()
         if end > text:
+            self.data_segs_in += 1
             data = memoryview(frame)[text:end] if end - text >= _VIEW else frame[text:end]
             self.deliver(data, bool(flags & 8), now)
 
@@ -108,6 +113,8 @@ class Connection(UserCalls):
         urgent: int, now: Micros,
     ) -> None:  # fmt: skip
         tcb = self.tcb
+        if end > text:
+            self.data_segs_in += 1
         seq, ack = unwrap(wire_seq, tcb.rcv_nxt), unwrap(wire_ack, tcb.snd_una)
         seg = Arrival(frame, text, end, at + 20, seq, ack, flags, window, urgent)
         if tcb.state is SYN_SENT:
@@ -176,6 +183,8 @@ class Connection(UserCalls):
         if self.tlp_high_seq is not None:
             facts = recovery.acks.facts
             loss_probe.on_ack(self, seg.ack, facts.dsack or not (facts.una_advanced or facts.sacked or seg.length))
+        if una == self.send_buffer.end + (1 if self.fin_queued else 0):
+            self.chrono.rest(now)
         if not had_packets:
             self._window_probe_answered(now)
         elif restart or recovery.again_in or not recovery.scoreboard.records:
@@ -200,4 +209,5 @@ class Connection(UserCalls):
         """Linux's rule: WRITABLE again when at least a third of the buffer is free."""
         if 3 * len(self.send_buffer) <= 2 * self.send_limit:
             self.starved = False
+            self.chrono.stop(SNDBUF_LIMITED, self.tcp.now)
             self.notify(WRITABLE)

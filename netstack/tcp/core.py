@@ -53,6 +53,7 @@ class ConnectionCore:
 
     __slots__ = (
         "acking",
+        "active",
         "chrono",
         "close_at",
         "data_segs_in",
@@ -162,6 +163,8 @@ class ConnectionCore:
         self.opened_at: Micros = -1
         """When our first SYN or SYN-ACK left."""
         self.small_sent: Seq = iss
+        self.active = False
+        """We opened it (RFC 9293 3.10.1): our SYN counts among what was sent and acknowledged, as in Linux."""
         self.established_at: Micros = 0
         self.last_sent_at: Micros = -1
         self.last_received_at: Micros = 0
@@ -233,6 +236,7 @@ class ConnectionCore:
         recovery.timeouts = 0
         self.rtt.backoff = 0
         self.established_at = now
+        recovery.end_timeouts(now)
         self.last_sent_at = -1
         self.start_keepalive(now)
         self.predict()

@@ -238,6 +238,7 @@ class Tcp:
         iss = self._secret.iss(key, self.now)
         conn = Connection(self, key, path, iss, options)
         conn.tcb.ts_offset = self._secret.ts_offset(pair)
+        conn.active = True
         conn.move(Cause.ACTIVE_OPEN)
         conn.syn_due = True
         self.connections[key] = conn

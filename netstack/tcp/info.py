@@ -1,7 +1,8 @@
 """TCP_INFO: what a connection knows of itself, under the names of Linux's struct tcp_info without "tcpi_".
 
-Times are microseconds where Linux has microseconds and milliseconds where it has those (`last_*`); windows in segments
-where Linux counts segments. A field that this stack does not keep is left out rather than invented.
+Times are microseconds where Linux has microseconds and milliseconds where it has those (`last_*`, `total_rto_time`);
+windows are segments where Linux counts segments. A field that this stack does not keep is left out rather than
+invented; as in Linux, last_ack_sent is not remembered, and fackets belongs to the past.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netstack.tcp.congestion import INFINITE
+from netstack.units import SECOND
 
 if TYPE_CHECKING:
     from netstack.tcp.core import ConnectionCore
@@ -17,12 +19,19 @@ if TYPE_CHECKING:
 
 OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE = 1, 2, 4
 """Bits of `options` (TCPI_OPT_*)."""
+UNLIMITED = (1 << 64) - 1
+_NO_MINIMUM = 0xFFFF_FFFF
+_SLOW_START_RATIO, _AVOIDANCE_RATIO = 200, 120
+"""Per cent of cwnd per round trip: what Linux would pace at (tcp_pacing_ss_ratio, tcp_pacing_ca_ratio)."""
 
 
 def tcp_info(conn: ConnectionCore, now: Micros) -> dict[str, int]:
     """A snapshot of `conn` at `now`."""
+    return {**_state(conn), **_times(conn, now), **_sending(conn), **_receiving(conn), **_totals(conn)}
+
+
+def _state(conn: ConnectionCore) -> dict[str, int]:
     tcb, recovery, rtt, acking = conn.tcb, conn.recovery, conn.rtt, conn.acking
-    board, cc = recovery.scoreboard, recovery.cc
     options = OPT_TIMESTAMPS if tcb.ts_ok else 0
     options |= OPT_SACK if tcb.sack_ok else 0
     options |= OPT_WSCALE if conn.wscale_seen else 0
@@ -39,37 +48,91 @@ def tcp_info(conn: ConnectionCore, now: Micros) -> dict[str, int]:
         "ato": acking.ato,
         "snd_mss": conn.send_mss,
         "rcv_mss": acking.rcv_mss,
+        "pmtu": conn.path.mtu,
+        "advmss": tcb.rmss - (12 if tcb.ts_ok else 0),
+        "rtt": rtt.srtt,
+        "rttvar": rtt.rttvar,
+        "min_rtt": rtt.min_rtt or _NO_MINIMUM,
+    }
+
+
+def _times(conn: ConnectionCore, now: Micros) -> dict[str, int]:
+    recovery = conn.recovery
+    busy, rwnd_limited, sndbuf_limited = conn.chrono.read(now)
+    opened = conn.established_at
+    in_timeout = now - recovery.rto_since if recovery.rto_since >= 0 else 0
+    return {
+        "last_data_sent": (now - max(conn.last_sent_at, opened)) // 1000,
+        "last_ack_sent": 0,
+        "last_data_recv": (now - max(conn.acking.last_data_at, opened)) // 1000,
+        "last_ack_recv": (now - conn.last_received_at) // 1000,
+        "busy_time": busy,
+        "rwnd_limited": rwnd_limited,
+        "sndbuf_limited": sndbuf_limited,
+        "total_rto": recovery.total_rto,
+        "total_rto_recoveries": recovery.total_rto_recoveries,
+        "total_rto_time": (recovery.total_rto_time + in_timeout) // 1000,
+    }
+
+
+def _sending(conn: ConnectionCore) -> dict[str, int]:
+    recovery, board, cc = conn.recovery, conn.recovery.scoreboard, conn.recovery.cc
+    return {
         "unacked": board.packets_out,
         "sacked": board.sacked_out,
         "lost": board.lost_out,
         "retrans": board.retrans_out,
-        "last_data_sent": _age(conn.last_sent_at, now),
-        "last_data_recv": _age(acking.last_data_at, now),
-        "last_ack_recv": _age(conn.last_received_at, now),
-        "pmtu": conn.path.mtu,
-        "rcv_ssthresh": conn.window.ssthresh,
-        "rtt": rtt.srtt,
-        "rttvar": rtt.rttvar,
+        "fackets": 0,
         "snd_ssthresh": min(cc.ssthresh, INFINITE),
         "snd_cwnd": cc.cwnd,
-        "advmss": tcb.rmss - (12 if tcb.ts_ok else 0),
         "reordering": recovery.rack.reordering,
-        "total_retrans": recovery.total_retrans,
-        "bytes_acked": max(min(tcb.snd_una, conn.send_buffer.end) - tcb.iss - 1, 0),
-        "bytes_received": max(tcb.rcv_nxt - tcb.irs - 1 - (0 if conn.peer_fin_at != tcb.rcv_nxt - 1 else 1), 0),
-        "notsent_bytes": max(conn.send_buffer.end - max(tcb.snd_nxt, tcb.iss + 1), 0),
-        "min_rtt": rtt.min_rtt,
-        "delivered": recovery.delivered,
         "reord_seen": recovery.rack.reord_seen,
-        "snd_wnd": tcb.snd_wnd,
-        "rcv_wnd": max(tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt, 0),
+        "delivered": recovery.delivered,
+        "pacing_rate": pacing_rate(conn),
+        "max_pacing_rate": UNLIMITED,
+        "notsent_bytes": max(conn.send_buffer.end - max(conn.tcb.snd_nxt, conn.tcb.iss + 1), 0),
+        "snd_wnd": conn.tcb.snd_wnd,
     }
+
+
+def _receiving(conn: ConnectionCore) -> dict[str, int]:
+    return {
+        "rcv_ssthresh": conn.window.ssthresh,
+        "rcv_space": conn.window.space,
+        "rcv_wnd": conn.tcb.rcv_wnd,
+        "rcv_ooopack": conn.receive_buffer.out_of_order,
+        "dsack_dups": conn.recovery.acks.dsack_dups,
+    }
+
+
+def _totals(conn: ConnectionCore) -> dict[str, int]:
+    """RFC 4898's counts. Octets follow from sequence numbers; as in Linux a FIN, and a SYN sent first, count in two."""
+    tcb, recovery = conn.tcb, conn.recovery
+    merged = conn.acking.merged
+    return {
+        "total_retrans": recovery.total_retrans,
+        "bytes_sent": max(min(tcb.snd_nxt, conn.send_buffer.end) - tcb.iss - 1, 0) + recovery.bytes_retrans,
+        "bytes_retrans": recovery.bytes_retrans,
+        "bytes_acked": max(tcb.snd_una - tcb.iss - (0 if conn.active else 1), 0),
+        "bytes_received": max(tcb.rcv_nxt - tcb.irs - 1, 0),
+        "segs_out": conn.segs_out,
+        "segs_in": conn.segs_in + merged,
+        "data_segs_in": conn.data_segs_in + merged,
+        "data_segs_out": conn.data_segs_out,
+    }
+
+
+def pacing_rate(conn: ConnectionCore) -> int:
+    """Octets a second: cwnd per SRTT, with room to grow, as Linux computes it whether or not anybody paces."""
+    srtt = conn.rtt.srtt
+    if not srtt or not conn.tcb.state.synchronized:
+        return UNLIMITED
+    cc = conn.recovery.cc
+    ratio = _SLOW_START_RATIO if cc.cwnd < cc.ssthresh >> 1 else _AVOIDANCE_RATIO
+    segments = max(cc.cwnd, conn.recovery.scoreboard.packets_out)
+    return conn.tcb.eff_snd_mss * segments * SECOND * ratio // (100 * srtt)
 
 
 def listener_info(listener: Listener) -> dict[str, int]:
     """For a listener Linux shows the accept queue: its length and its limit."""
     return {"state": listener.state.number, "unacked": listener.waiting, "sacked": listener.backlog}
-
-
-def _age(at: Micros, now: Micros) -> int:
-    return max(now - at, 0) // 1000 if at >= 0 else now // 1000

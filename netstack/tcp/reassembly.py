@@ -15,7 +15,7 @@ Chunk = bytes | memoryview
 class ReceiveBuffer:
     """In-order chunks (`ready` octets) and disjoint out-of-order blocks sorted by sequence number."""
 
-    __slots__ = ("_blocks", "_chunks", "_lefts", "held", "ready", "recent")
+    __slots__ = ("_blocks", "_chunks", "_lefts", "held", "out_of_order", "ready", "recent")
 
     def __init__(self) -> None:
         self._chunks: deque[Chunk] = deque()
@@ -25,6 +25,8 @@ class ReceiveBuffer:
         """Octets beyond a gap."""
         self._lefts: list[Seq] = []
         self._blocks: list[bytes] = []
+        self.out_of_order = 0
+        """Segments that came with a gap before them, ever."""
         self.recent: list[tuple[Seq, Seq]] = []
         """SACK blocks, the one that changed last first (RFC 2018 4)."""
 
@@ -38,6 +40,7 @@ class ReceiveBuffer:
         left, right = seq, seq + len(data)
         lefts, blocks = self._lefts, self._blocks
         duplicate: tuple[Seq, Seq] | None = None
+        self.out_of_order += 1
         i = bisect_right(lefts, left) - 1
         if i < 0:
             i = 0

@@ -175,6 +175,7 @@ class Recovery(Reduction):
         if self.ca_state == LOSS:
             self._in_loss(duplicate, ts_ecr)
             if self.ca_state != LOSS:
+                self.end_timeouts(now)
                 self._find_losses(now)
             if self.ca_state != OPEN and not self._loss_retransmission_lost():
                 return
@@ -266,7 +267,7 @@ class Recovery(Reduction):
         self.frto = fresh or self.timeouts > 0
         self.ca_state = LOSS
         self.high_seq = tcb.snd_nxt
-        self.timeouts += 1
+        self.note_timeout(now)
         self.again_in = 0
 
     def on_too_big(self, old_mss: Octets, mss: Octets) -> None:

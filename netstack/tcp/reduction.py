@@ -11,7 +11,7 @@ from netstack.tcp.rack import MAX_REORDERING, Rack
 from netstack.tcp.rto import RttEstimator
 from netstack.tcp.scoreboard import Scoreboard
 from netstack.tcp.tcb import Tcb
-from netstack.units import Micros, Seq
+from netstack.units import Micros, Octets, Seq
 
 OPEN, DISORDER, CWR, RECOVERY, LOSS = range(5)
 """tcpi_ca_state's numbers."""
@@ -26,6 +26,7 @@ class Reduction:
         "_prr_delivered",
         "acks",
         "again_in",
+        "bytes_retrans",
         "ca_state",
         "cc",
         "config",
@@ -42,11 +43,15 @@ class Reduction:
         "rack",
         "retrans_stamp",
         "round_end",
+        "rto_since",
         "rtt",
         "scoreboard",
         "tcb",
         "timeouts",
         "total_retrans",
+        "total_rto",
+        "total_rto_recoveries",
+        "total_rto_time",
         "undo_marker",
     )
 
@@ -69,8 +74,14 @@ class Reduction:
         self.delivered = 0
         self.total_retrans = 0
         """Segments retransmitted in the connection's life."""
+        self.bytes_retrans: Octets = 0
         self.timeouts = 0
         """RTOs in a row (icsk_retransmits)."""
+        self.total_rto = self.total_rto_recoveries = 0
+        self.total_rto_time: Micros = 0
+        """What timeouts cost: how many there were, in how many episodes, and how long those lasted that are over."""
+        self.rto_since: Micros = -1
+        """When the first timeout of this episode happened; -1: there is none."""
         self.round_end: Seq = 0
         """SND.NXT when the current round trip began (RFC 9406 4.2)."""
         self.frto = False
@@ -142,6 +153,20 @@ class Reduction:
         if self.retrans_stamp < 0:
             self.retrans_stamp = now
         self.acks.undo_retrans = max(0, self.acks.undo_retrans) + segments
+
+    def note_timeout(self, now: Micros) -> None:
+        """The retransmission timer fired once more."""
+        if not self.timeouts:
+            self.total_rto_recoveries += 1
+            self.rto_since = now
+        self.timeouts += 1
+        self.total_rto += 1
+
+    def end_timeouts(self, now: Micros) -> None:
+        """What the timeout began is over."""
+        if self.rto_since >= 0:
+            self.total_rto_time += now - self.rto_since
+            self.rto_since = -1
 
     def _may_undo(self, ts_ecr: Micros | None) -> bool:
         return self.undo_marker is not None and (not self.acks.undo_retrans or self._delayed(ts_ecr))

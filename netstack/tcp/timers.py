@@ -117,7 +117,7 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
     mib = conn.tcp.counters.mib
     mib["TcpExtTCPTimeouts"] += 1
     if state is SYN_SENT or state is SYN_RECEIVED:
-        recovery.timeouts += 1
+        recovery.note_timeout(now)
         conn.syn_due = True
         recovery.scoreboard.records[0].times += 1
         if recovery.retrans_stamp < 0:

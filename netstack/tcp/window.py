@@ -34,7 +34,7 @@ def initial(rcvbuf: Octets, mss: Octets) -> Octets:
 class ReceiveWindow:
     """Buffer size and the share of it that may be offered, for one connection."""
 
-    __slots__ = ("_copied", "_round_at", "_space", "locked", "rcvbuf", "ssthresh")
+    __slots__ = ("_copied", "_round_at", "locked", "rcvbuf", "space", "ssthresh")
 
     def __init__(self, rcvbuf: Octets, locked: bool, offered: Octets) -> None:
         self.rcvbuf: Octets = rcvbuf
@@ -42,7 +42,8 @@ class ReceiveWindow:
         """SO_RCVBUF was set: no auto-tuning."""
         self.ssthresh: Octets = offered
         """The most that may be offered now (Linux's rcv_ssthresh): grows as the peer shows that it fills segments."""
-        self._space: Octets = offered
+        self.space: Octets = offered
+        """What the user was seen to take in a round trip (rcv_space)."""
         self._copied: Octets = 0
         self._round_at: Micros = 0
 
@@ -89,13 +90,13 @@ class ReceiveWindow:
         if now - self._round_at < srtt:
             return
         taken = self._copied
-        if self._round_at and taken > self._space and not self.locked:
+        if self._round_at and taken > self.space and not self.locked:
             wanted = 2 * taken + 16 * mss
-            if taken > self._space:
-                wanted += 2 * (wanted * (taken - self._space) // self._space)
+            if taken > self.space:
+                wanted += 2 * (wanted * (taken - self.space) // self.space)
             rcvbuf = min(2 * wanted, config.rmem[2])
             if rcvbuf > self.rcvbuf:
                 self.rcvbuf = rcvbuf
-            self._space = taken
+            self.space = taken
         self._round_at = now
         self._copied = 0
