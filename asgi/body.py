@@ -117,7 +117,7 @@ class Chunked:
     def _keep(self, data: bytes, at: int, limit: int) -> int:
         """No complete line at `at`: keep what there is if its end may still come."""
         rest = data[at : at + limit + 1]
-        if b"\n" in rest or (b"\r" in rest and not rest.endswith(b"\r")):
+        if b"\n" in rest or rest.find(b"\r") not in (-1, len(rest) - 1):
             return -HTTPStatus.BAD_REQUEST
         if len(rest) > limit:
             too_long = self._state == _TRAILER
