@@ -63,6 +63,15 @@ def test_send_wakes_when_the_client_goes(serve):
     assert [type(error).__name__ for error in app.errors] == ["ClientDisconnected"]
 
 
+def test_send_wakes_when_the_client_breaks_the_protocol(serve):
+    app = Script(("start", 200, []), *[("body", b"x" * 50_000, True)] * 3)
+    client = serve(app).connect().stop_reading()
+    client.send(request("POST", "/", b"", "Transfer-Encoding: chunked"))
+    assert app.errors == []
+    client.send(b"no\r\n")
+    assert [type(error).__name__ for error in app.errors] == ["ClientDisconnected"]
+
+
 def test_body_waits_for_the_application(serve):
     door = asyncio.Event()
     app = Script(("wait", door), ("receive",), ("receive",), ("start", 200, []), ("body", b"", False))

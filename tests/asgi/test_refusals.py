@@ -170,6 +170,7 @@ BAD_CHUNKS = {
     "CR in an extension": b"3;a\rb\r\nabc\r\n0\r\n\r\n",
     "NUL in an extension": b"3;a\0b\r\nabc\r\n0\r\n\r\n",
     "endless extension": b"3;" + b"a" * 1_000,
+    "long extension": b"3;" + b"a" * 300 + b"\r\nabc\r\n0\r\n\r\n",
     "chunk longer than its size": b"3\r\nabcd\r\n0\r\n\r\n",
     "LF after a chunk": b"3\r\nabc\n0\r\n\r\n",
     "nothing after a chunk": b"3\r\nabc0\r\n\r\n",

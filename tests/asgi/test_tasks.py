@@ -134,6 +134,27 @@ def test_other_callbacks_keep_their_order(loop):
     assert order == ["work", "before", "after"]
 
 
+def test_a_loop_that_schedules_something_of_its_own_keeps_the_step():
+    """On 3.11 the last handle is then not the task's: the step is left to the loop, and so is the other one."""
+    ran = []
+
+    class Busy(VirtualLoop):
+        def call_soon(self, callback, *args, context=None):
+            handle = super().call_soon(callback, *args, context=context)
+            super().call_soon(ran.append, "own")
+            return handle
+
+    async def work():
+        ran.append("work")
+
+    busy = Busy()
+    task = in_callback(busy, lambda: start(work(), busy, "n", contextvars.copy_context()))
+    assert task.done()
+    assert ran.count("work") == 1
+    assert "own" in ran
+    busy.close()
+
+
 def test_an_exception_stays_in_the_task(loop):
     async def work():
         raise ValueError("mine")
