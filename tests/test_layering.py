@@ -52,6 +52,7 @@ KEEPERS = {
     "rich": ("netstack/cli/", "netstack/watch", "netstack/journey", "netstack/lab"),
     "httptools": ("asgi/", "tests/", "tools/"),
     "scapy": ("tests/", "tools/"),
+    "matplotlib": ("netstack/lab/plot.py", "tests/"),
     "hypothesis": ("tests/",),
     "pytest": ("tests/",),
     "uvicorn": ("tests/", "tools/"),
