@@ -78,30 +78,28 @@ class Acknowledger:
         delivered = n = 0
         facts.una_advanced = True
         for record in records:
+            seq, gone = record.seq, record.segments
             if record.end > ack:
-                if record.seq < ack:
-                    gone = board.trim(record, ack, self._tcb.eff_snd_mss)
-                    facts.acked += gone
-                    if not record.sacked:
-                        delivered += gone
-                    if record.times:
-                        facts.retransmission_acked = True
-                break
-            n += 1
-            facts.acked += record.segments
+                gone = board.trim(record, ack, self._tcb.eff_snd_mss) if seq < ack else 0
+                if not gone:
+                    break
+            facts.acked += gone
             if record.times:
                 facts.retransmission_acked = True
             elif not record.sacked:
                 facts.last_sent_at = record.sent_at
                 if facts.first_sent_at < 0:
                     facts.first_sent_at = record.sent_at
-                if record.seq < facts.reordered_from:
-                    facts.reordered_from = record.seq
+                if seq < facts.reordered_from:
+                    facts.reordered_from = seq
                 if record.end <= high_seq:
                     facts.original_delivered = True
             if not record.sacked:
-                delivered += record.segments
+                delivered += gone
                 rack.on_delivered(record, min_rtt, now)
+            if record.end > ack:
+                break
+            n += 1
             board.remove_first(record)
         del records[:n]
         return delivered

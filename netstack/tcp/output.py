@@ -40,7 +40,7 @@ def unsent(conn: ConnectionCore) -> bool:
 
 def transmit(conn: ConnectionCore, now: Micros) -> None:
     """Send everything that may and should leave now; owe an ACK only if one is due and nothing carried it."""
-    if conn.recovery.scoreboard.lost_out:
+    if conn.recovery.scoreboard.lost_out and not _send_new_first(conn, now):
         _send_lost(conn, now)
     waits = conn.send_buffer.end > conn.tcb.snd_nxt or conn.fin_queued
     if waits and not conn.fin_sent and not _send_alone(conn, now):
@@ -374,6 +374,18 @@ def _send_lost(conn: ConnectionCore, now: Micros) -> None:
         sent_any = True
     if sent_any and not conn.timer_at:
         conn.arm_after_send(now)
+
+
+def _send_new_first(conn: ConnectionCore, now: Micros) -> bool:
+    """RFC 5682 2.1 2b, after a timeout that may have been needless. False: not asked for, or nothing new could go."""
+    recovery, tcb = conn.recovery, conn.tcb
+    if not recovery.prefer_new:
+        return False
+    recovery.prefer_new = False
+    before = tcb.snd_nxt
+    _send_new(conn, now)
+    recovery.frto = tcb.snd_nxt > before
+    return recovery.frto
 
 
 def retransmit(conn: ConnectionCore, record: Sent, now: Micros, why: str) -> None:

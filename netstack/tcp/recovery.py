@@ -68,8 +68,10 @@ class Recovery(Reduction):
         first_sent_at = last.sent_at
         for record in records:
             if record.end > ack:
-                if record.seq < ack:
-                    acked += board.trim(record, ack, self.tcb.eff_snd_mss)
+                gone = board.trim(record, ack, self.tcb.eff_snd_mss) if record.seq < ack else 0
+                if gone:
+                    acked += gone
+                    last = record
                 break
             n += 1
             acked += record.segments
@@ -77,7 +79,7 @@ class Recovery(Reduction):
             last = record
         tcb = self.tcb
         tcb.snd_una = ack
-        if n:
+        if acked:
             del records[:n]
             rack = self.rack
             rack.xmit_at, rack.end_seq, rack.rtt, rack.advanced = last.sent_at, last.end, now - last.sent_at, True
@@ -86,7 +88,7 @@ class Recovery(Reduction):
         self.timeouts = 0
         cc = self.cc
         if self.cwnd_limited or (cc.cwnd < cc.ssthresh and cc.cwnd < 2 * self.max_packets_out):  # as `_limited`
-            if n:
+            if acked:
                 cc.on_rtt(now - last.sent_at, now)
             if ack >= self.round_end:
                 self.round_end = tcb.snd_nxt
@@ -103,7 +105,7 @@ class Recovery(Reduction):
             self.cc.on_rtt(now - facts.last_sent_at, now)
         elif facts.first_sacked_at >= 0:
             sample = now - facts.first_sacked_at
-        elif ts_ecr is not None and facts.una_advanced:
+        elif ts_ecr is not None and facts.acked:
             sample = now - ts_ecr  # RFC 7323 4.1: a millisecond clock, but unambiguous
         if sample >= 0:
             self.rtt.sample(sample, tcb.snd_una, tcb.snd_nxt)
@@ -311,6 +313,7 @@ class Recovery(Reduction):
             elif facts.una_advanced and not recovered:
                 self.high_seq = tcb.snd_nxt
                 if self.new_data_waits:
+                    self.prefer_new = True  # RFC 5682 2.1 2b: `output` sends new data, and nothing that may be lost
                     return
                 self.frto = False
         if recovered:

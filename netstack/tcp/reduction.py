@@ -39,6 +39,7 @@ class Reduction:
         "max_packets_out",
         "mib",
         "new_data_waits",
+        "prefer_new",
         "prr_out",
         "rack",
         "retrans_stamp",
@@ -89,6 +90,8 @@ class Reduction:
         self.again_in: Micros = 0
         """RACK wants to look again this long from now; 0: no."""
         self.new_data_waits = False
+        self.prefer_new = False
+        """F-RTO asks for new data before anything is sent again; once."""
         """Kept by `output`: unsent data exists and the window has room (F-RTO 2.b asks)."""
         self._prior_cwnd = 0
         self._prior_ssthresh = 0
