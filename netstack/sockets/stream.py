@@ -262,8 +262,9 @@ class StreamSocket(Socket):
         failed = connection.error and not self._failed
         readable = connection.readable or connection.eof or over or self._read_shut
         writable = over or connection.fin_queued or connection.send_space
+        shut = connection.fin_queued and (connection.eof or self._read_shut)  # both ways: Linux's POLLHUP
         return (READABLE if readable else 0) | (WRITABLE if writable else 0) | (
-            (HANGUP if over else 0) | (FAILED if failed else 0)
+            (HANGUP if over or shut else 0) | (FAILED if failed else 0)
         )
 
     # Options.

@@ -141,13 +141,27 @@ SPOILT = {
 """What is spoilt -> script, text in it, what takes its place, what the failure says."""
 
 
+DIFFERS = {
+    "close/data_after_close.pkt": "in FIN-WAIT-2 without a user the reset carries an ACK, Linux's does not",
+    "close/fin_with_data.pkt": "the segment that carries the FIN has PSH, Linux's has not after MSG_MORE",
+}
+"""Where the stack does not do what Linux does, and what that is. A script that holds again fails: strike it out."""
+
+
 def verdict(name: str, text: str | None = None) -> Outcome:
     """The verdict on a script of the collection, or on a changed text of it."""
     return run_text(text or (FOLDER / name).read_text(), name, StackHost, Wishes())
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+def marked(name: str) -> object:
+    """The script's name, expected to fail where the stack is known to differ."""
+    marks = [pytest.mark.xfail(reason=DIFFERS[name], strict=True)] if name in DIFFERS else []
+    return pytest.param(name, marks=marks, id=name)
+
+
+@pytest.mark.parametrize("name", [marked(name) for name in SCRIPTS])
 def test_script_holds_on_the_stack(name):
+    """Nothing leaves that the script does not mention, either: our own scripts account for every segment."""
     outcome = verdict(name)
     assert outcome.status == PASSED, outcome.report()
     assert outcome.unscripted == 0, outcome.report()
@@ -158,7 +172,7 @@ def test_script_says_what_it_shows_and_where_that_is_written(name):
     text = (FOLDER / name).read_text()
     comment = text[: text.index("\n0")] if "\n0" in text else text
     assert text.startswith("//")
-    assert re.search(r"RFC \d+|POSIX|Linux|--\w+", comment), "no source named"
+    assert re.search(r"RFC \d+|POSIX|Linux|--\w+|tcp_\w+|TCP_\w+", comment), "no source named"
     assert all(len(line) <= 120 for line in text.splitlines())
 
 
@@ -185,6 +199,50 @@ def test_relaxed_forgives_the_layout_of_options():
     text = text.replace("win 64240", "win 1")
     assert run_text(text, name, StackHost, Wishes()).status == FAILED
     assert run_text(text, name, StackHost, Wishes(relaxed=True)).status == PASSED
+
+
+def test_the_notation_of_the_fork():
+    text = """--ip_version=ipv4
+    0.00 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+    +0.00 fcntl(3, F_GETFL) = 0x2 (flags O_RDWR)
+    +0.00 fcntl(3, F_SETFL, O_RDWR | O_NONBLOCK) = 0
+    +0.00 setsockopt(3, SOL_SOCKET, SO_DEBUG, [1], 4) = 0
+    #ifdef NEVER
+    +0.00 splice(3) = 0
+    #endif
+    +0.00 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)
+    +0.00 > S 0:0(0) <...>
+    +0.05 < S. 100:100(0) ack 1 win 65535 <020405b4>
+    +0.00 > . 1:1(0) ack 1
+    +0.00 `sysctl net.inet.tcp.something=1`
+    +0.00 write(3, ..., 10) = 10
+    +0.00 > P. ...(10) ack 1
+    +0.05 < P. 101:106(5)! ack 11 win 65535
+    +0.00 > . 11:11(0) ack 6
+    +0.00 close(3) = 0
+    +0.00 > R. ...(0) ack 6"""
+    outcome = verdict("fork", text)
+    assert outcome.status == PASSED, outcome.report()
+    assert outcome.ignored == ["net.inet.tcp.something=1"]
+
+
+def test_a_blocking_write_returns_when_all_of_it_is_taken():
+    text = """0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+    +0 setsockopt(3, SOL_SOCKET, SO_SNDBUF, [5000], 4) = 0
+    +0 bind(3, ..., ...) = 0
+    +0 listen(3, 1) = 0
+    +0 < S 0:0(0) win 65535 <mss 1000>
+    +0 > S. 0:0(0) ack 1 <mss 1460>
+    +0 < . 1:1(0) ack 1 win 65535
+    +0 accept(3, ..., ...) = 4
+    +0...0.1 write(4, ..., 9000) = 9000
+    +0 > P. 1:5001(5000) ack 1
+    +.1 < . 1:1(0) ack 5001 win 65535
+    +0 > P. 5001:9001(4000) ack 1
+    +0 setsockopt(4, IPPROTO_TCP, TCP_NODELAY, [1], 4) = 0
+    +0 send(4, ..., 9000, MSG_DONTWAIT) = 1000"""
+    outcome = verdict("write", text)
+    assert outcome.status == PASSED, outcome.report()
 
 
 def test_virtual_time_is_exact_and_costs_nothing():
