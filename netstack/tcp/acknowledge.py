@@ -5,6 +5,7 @@ Facts only; what to do about them is `recovery`'s. One `AckFacts` per connection
 
 from collections.abc import Sequence
 
+from netstack.counters import Tally
 from netstack.seq import unwrap
 from netstack.tcp.rack import Rack
 from netstack.tcp.rto import RttEstimator
@@ -55,16 +56,22 @@ class AckFacts:
 class Acknowledger:
     """Applies ACKs to one scoreboard."""
 
-    __slots__ = ("_board", "_rack", "_rtt", "_tcb", "dsack_dups", "facts", "highest_sacked", "undo_retrans")
+    __slots__ = (
+        "_board", "_rack", "_rtt", "_tcb", "dsack_dups", "facts", "highest_sacked", "mib", "retransmitted",
+        "undo_retrans",
+    )  # fmt: skip
 
-    def __init__(self, tcb: Tcb, board: Scoreboard, rack: Rack, rtt: RttEstimator) -> None:
+    def __init__(self, tcb: Tcb, board: Scoreboard, rack: Rack, rtt: RttEstimator, mib: Tally) -> None:
         self._tcb = tcb
         self._board = board
         self._rack = rack
         self._rtt = rtt
+        self.mib = mib
         self.facts = AckFacts()
         self.dsack_dups = 0
         """Segments that the peer reported to have got twice."""
+        self.retransmitted = 0
+        """Segments that we sent twice (or more often)."""
         self.highest_sacked: Seq = 0
         """SEG.SEQ of the highest record SACKed so far (Linux's highest_sack)."""
         self.undo_retrans = -1
@@ -112,9 +119,12 @@ class Acknowledger:
             left, right = unwrap(wire_left, ack), unwrap(wire_right, ack)
             if i == 0 and self._is_dsack(left, right, blocks, ack):
                 facts.dsack = True
-                self._count_dsack(left, right)
+                self.mib["TcpExtTCPDSACKRecv" if left < ack else "TcpExtTCPDSACKOfoRecv"] += 1
+                delivered += self._count_dsack(left, right)
                 continue
             if not (left < right <= tcb.snd_nxt) or left < tcb.snd_una:
+                if right > tcb.snd_una or ack == tcb.snd_una:  # else merely late
+                    self.mib["TcpExtTCPSACKDiscard"] += 1
                 continue  # RFC 2018 5: not ours, old, or nonsense; it says nothing
             delivered += self._mark(left, right, high_seq, now)
         return delivered
@@ -130,13 +140,21 @@ class Acknowledger:
             return outer_left <= left and right <= outer_right
         return False
 
-    def _count_dsack(self, left: Seq, right: Seq) -> None:
-        """A retransmission arrived twice: one fewer that was needed (RFC 3708's idea, for undo) and a hint for RACK."""
+    def _count_dsack(self, left: Seq, right: Seq) -> int:
+        """A retransmission arrived twice: one fewer that was needed (RFC 3708's idea, for undo) and a hint for RACK.
+
+        Returns the segments that were delivered by it, 0 when we did not send so many again.
+        """
         self._rack.dsack_seen = True
         segments = max(1, -(-(right - left) // self._tcb.eff_snd_mss))
         self.dsack_dups += segments
+        self.mib["TcpExtTCPDSACKRecvSegs"] += segments
         if self.undo_retrans > 0:
             self.undo_retrans = max(0, self.undo_retrans - segments)
+        if self.dsack_dups > self.retransmitted:
+            self.mib["TcpExtTCPDSACKIgnoredDubious"] += 1
+            return 0
+        return segments
 
     def _mark(self, left: Seq, right: Seq, high_seq: Seq, now: Micros) -> int:
         board, mss = self._board, self._tcb.eff_snd_mss

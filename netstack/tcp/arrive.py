@@ -305,7 +305,7 @@ def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
             conn.note_duplicate(left, tcb.rcv_nxt)
         left = tcb.rcv_nxt
     if right > edge:
-        conn.tcp.counters.mib["TcpExtTCPZeroWindowDrop" if left >= edge else "TcpExtTCPBeyondWindow"] += 1
+        conn.tcp.counters.mib["TcpExtTCPZeroWindowDrop" if left >= edge else "TcpExtBeyondWindow"] += 1
         right = edge
     if left >= right:
         conn.acking.due = conn.acking.scheduled = True

@@ -115,6 +115,9 @@ class Connection(UserCalls):
         tcb = self.tcb
         if end > text:
             self.data_segs_in += 1
+            self.unpredicted_data += 1
+        else:
+            self.unpredicted_bare += 1
         seq, ack = unwrap(wire_seq, tcb.rcv_nxt), unwrap(wire_ack, tcb.snd_una)
         seg = Arrival(frame, text, end, at + 20, seq, ack, flags, window, urgent)
         if tcb.state is SYN_SENT:

@@ -104,6 +104,8 @@ class ConnectionCore:
         "timer_at",
         "tlp_high_seq",
         "tlp_is_retransmission",
+        "unpredicted_bare",
+        "unpredicted_data",
         "user_gone",
         "wake_at",
         "window",
@@ -180,6 +182,7 @@ class ConnectionCore:
         self.keepalives_out = 0
         self.segs_in = self.data_segs_in = 0
         self.segs_out = self.data_segs_out = 0
+        self.unpredicted_bare = self.unpredicted_data = 0
         """Segments of this connection (RFC 4898 tcpEStatsPerfSegsIn and its like), super-segments as what they hold."""
         self.tlp_high_seq: Seq | None = None
         self.tlp_is_retransmission = False
@@ -205,7 +208,8 @@ class ConnectionCore:
         """Octets [left, right) arrived twice: the next ACK says so (RFC 2883)."""
         if self.tcb.sack_ok and self.tcp.config.dsack:
             self.duplicate = (left, right)
-            self.tcp.counters.mib["TcpExtTCPDSACKOldSent"] += 1
+            old = left < self.tcb.rcv_nxt
+            self.tcp.counters.mib["TcpExtTCPDSACKOldSent" if old else "TcpExtTCPDSACKOfoSent"] += 1
 
     def sack_blocks(self) -> list[tuple[Seq, Seq]]:
         """SACK blocks for the next ACK, D-SACK first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENETUNREACH
 from functools import cached_property
 from heapq import heappop, heappush
@@ -15,6 +16,7 @@ from netstack.events import Dropped, Sink
 from netstack.ip.ipv4 import Ipv4
 from netstack.ip.path import Path
 from netstack.tcp import icmp
+from netstack.tcp.census import Census
 from netstack.tcp.challenge import ChallengeLimit
 from netstack.tcp.closed import answer, reset
 from netstack.tcp.congestion import ALGORITHMS, CongestionControl
@@ -67,6 +69,8 @@ class Tcp:
         """Their observers are to be called."""
         self._unfinished: list[ConnectionCore] = []
         """They sent as much as one may in one go; the next transmit, which is due at once, goes on."""
+        self.census = Census(self.living)
+        counters.sources.append(self.census.counters)
         self.timers = TimerQueue()
         self.challenge_limit = ChallengeLimit(config.challenge_ack_limit, rng)
         self._secret = Secret(rng.randbytes(32))
@@ -78,6 +82,10 @@ class Tcp:
         self.ports = Ports(config.port_range, rng, self)
         ip.protocols[PROTOCOL] = self.receive
         ip.errors[PROTOCOL] = self.on_icmp_error
+
+    def living(self) -> Iterator[ConnectionCore]:
+        """Every connection in the table, TIME-WAIT excepted."""
+        return (conn for conn in self.connections.values() if isinstance(conn, ConnectionCore))
 
     # -- arrivals ------------------------------------------------------------------------------------------------------
 
@@ -252,6 +260,7 @@ class Tcp:
         """The connection is CLOSED."""
         if self.connections.get(conn.key) is conn:
             del self.connections[conn.key]
+            self.census.bury(conn)
 
     def enter_time_wait(self, conn: ConnectionCore, now: Micros) -> None:
         """3.10.7.4: the last ACK leaves, and for 2 MSL its place is kept, unless too many wait already."""
@@ -262,6 +271,7 @@ class Tcp:
         conn.recovery.scoreboard.clear()
         conn.acking.due = conn.acking.scheduled = False
         self.connections[conn.key] = wait
+        self.census.bury(conn)
         if len(self._time_waits) >= self.config.max_tw_buckets:
             self.counters.mib["TcpExtTCPTimeWaitOverflow"] += 1
             self.end_time_wait(wait, Cause.TWO_MSL_PASSED)

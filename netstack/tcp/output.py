@@ -15,7 +15,7 @@ from netstack.seq import MASK
 from netstack.tcp import chrono
 from netstack.tcp.chrono import BUSY
 from netstack.tcp.congestion import CongestionControl
-from netstack.tcp.reduction import CWR, OPEN
+from netstack.tcp.reduction import CWR, LOSS, OPEN
 from netstack.tcp.scoreboard import Sent
 from netstack.units import MILLISECOND, Micros, Octets, Seq
 from netstack.wire.checksum import ones_sum
@@ -261,6 +261,7 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
         _send_range(conn, snd_nxt, length, flags, mss, now, "data" if length else "fin")
         sent_any = True
         if flags & FIN:
+            recovery.fin_alone = 0 if length else 1
             break
     if sent_any:
         conn.last_sent_at = now
@@ -372,7 +373,9 @@ def _send_lost(conn: ConnectionCore, now: Micros) -> None:
             board.split(i - 1, record.seq + quota * mss, mss)
         retransmit(conn, record, now, "retransmit")
         sent_any = True
-    if sent_any and not conn.timer_at:
+    if sent_any and board.records[0].sent_at == now and not (recovery.again_in or recovery.timeouts):
+        conn.restart_timer(now)  # what is waited for was sent just now (RFC 6298 5.3); no probe is due any more
+    elif sent_any and not conn.timer_at:
         conn.arm_after_send(now)
 
 
@@ -402,9 +405,14 @@ def retransmit(conn: ConnectionCore, record: Sent, now: Micros, why: str) -> Non
     conn.recovery.note_retransmission(record.segments, now)
     mib["TcpRetransSegs"] += record.segments
     mib["TcpOutSegs"] -= record.segments  # which leaves out what only repeats (RFC 4022)
-    conn.recovery.bytes_retrans += length
-    if conn.recovery.ca_state > CWR:
-        mib["TcpExtTCPFastRetrans" if conn.recovery.timeouts == 0 else "TcpExtTCPSlowStartRetrans"] += 1
+    if length:
+        conn.recovery.bytes_retrans += length
+        conn.recovery.data_repeated += record.segments
+    if conn.recovery.timeout_to_answer:
+        conn.recovery.timeout_to_answer = False
+    elif conn.recovery.ca_state > CWR:
+        in_loss = conn.recovery.ca_state == LOSS
+        mib["TcpExtTCPSlowStartRetrans" if in_loss else "TcpExtTCPFastRetrans"] += record.segments
     _send_range(conn, record.seq, length, flags, conn.send_mss, now, why)
 
 

@@ -35,7 +35,7 @@ class Recovery(Reduction):
         if blocks and tcb.sack_ok:
             self.delivered += acks.selective(blocks, ack, self.high_seq, now)
             if facts.reordered_from < acks.highest_sacked and (self.ca_state != LOSS or self.undo_marker is not None):
-                self.rack.on_reordering(facts.reordered_from, acks.highest_sacked, tcb.eff_snd_mss)
+                self._note_reordering(acks.highest_sacked)
         if ack > prior_una:
             newly = acks.cumulative(ack, self.high_seq, now)
             tcb.snd_una = ack
@@ -45,7 +45,7 @@ class Recovery(Reduction):
             if not tcb.sack_ok:
                 newly = self._remove_reno_sacks(facts.acked)
             elif facts.reordered_from < prior_highest:
-                self.rack.on_reordering(facts.reordered_from, prior_highest, tcb.eff_snd_mss)
+                self._note_reordering(prior_highest)
             self.delivered += newly
         if not prior_packets:
             return False
@@ -95,6 +95,11 @@ class Recovery(Reduction):
                 cc.on_round()
             if acked:
                 cc.on_ack(acked, self.rtt.srtt8 >> 3, now)
+
+    def _note_reordering(self, highest: Seq) -> None:
+        """Something original arrived although what was sent after it, up to `highest`, had arrived before."""
+        if self.rack.on_reordering(self.acks.facts.reordered_from, highest, self.tcb.eff_snd_mss):
+            self.mib["TcpExtTCPSACKReorder"] += 1
 
     def _measure(self, ts_ecr: Micros | None, now: Micros) -> None:
         """One RTT sample: of the oldest record never retransmitted (Karn, RFC 6298 3), else of the echoed timestamp."""
@@ -245,6 +250,8 @@ class Recovery(Reduction):
         """The retransmission timer fired (RFC 5681 3.1, RFC 6298 5.4-5.6; F-RTO, RFC 5682 3.1 step 1)."""
         tcb, board, cc = self.tcb, self.scoreboard, self.cc
         fresh = self.ca_state < RECOVERY
+        if not self.timeouts:
+            self._count_failure()
         reneged = bool(board.records) and board.records[0].sacked
         if reneged:
             self.mib["TcpExtTCPSACKReneging"] += 1
@@ -271,6 +278,16 @@ class Recovery(Reduction):
         self.high_seq = tcb.snd_nxt
         self.note_timeout(now)
         self.again_in = 0
+
+    def _count_failure(self) -> None:
+        """What the timer had to help out: it fired although something else was at work on a loss."""
+        kind = "Sack" if self.tcb.sack_ok else "Reno"
+        if self.ca_state == RECOVERY:
+            self.mib[f"TcpExtTCP{kind}RecoveryFail"] += 1
+        elif self.ca_state == LOSS:
+            self.mib["TcpExtTCPLossFailures"] += 1
+        elif self.ca_state == DISORDER or self.scoreboard.sacked_out:
+            self.mib[f"TcpExtTCP{kind}Failures"] += 1
 
     def on_too_big(self, old_mss: Octets, mss: Octets) -> None:
         """Segments larger than `mss` cannot arrive (RFC 1191 6.4): lost, but not for congestion, so cwnd stays."""

@@ -32,8 +32,10 @@ class Reduction:
         "config",
         "cwnd_limited",
         "cwnd_limited_until",
+        "data_repeated",
         "delivered",
         "ecn_mark",
+        "fin_alone",
         "frto",
         "high_seq",
         "max_packets_out",
@@ -48,6 +50,7 @@ class Reduction:
         "rtt",
         "scoreboard",
         "tcb",
+        "timeout_to_answer",
         "timeouts",
         "total_retrans",
         "total_rto",
@@ -64,7 +67,7 @@ class Reduction:
         self.mib = mib
         self.scoreboard = Scoreboard()
         self.rack = Rack(config.reordering)
-        self.acks = Acknowledger(tcb, self.scoreboard, self.rack, rtt)
+        self.acks = Acknowledger(tcb, self.scoreboard, self.rack, rtt, mib)
         self.ca_state = OPEN
         self.high_seq: Seq = 0
         """The recovery point: SND.NXT when this episode began (RFC 6582's recover)."""
@@ -76,11 +79,17 @@ class Reduction:
         self.total_retrans = 0
         """Segments retransmitted in the connection's life."""
         self.bytes_retrans: Octets = 0
+        self.data_repeated = 0
+        """Segments with data among them."""
+        self.fin_alone = 0
+        """1 when our FIN left in a segment of its own."""
         self.timeouts = 0
         """RTOs in a row (icsk_retransmits)."""
         self.total_rto = self.total_rto_recoveries = 0
         self.total_rto_time: Micros = 0
         """What timeouts cost: how many there were, in how many episodes, and how long those lasted that are over."""
+        self.timeout_to_answer = False
+        """The timer fired and nothing was sent again yet: that first retransmission belongs to the timeout itself."""
         self.rto_since: Micros = -1
         """When the first timeout of this episode happened; -1: there is none."""
         self.round_end: Seq = 0
@@ -153,6 +162,7 @@ class Reduction:
         """`segments` went out again: PRR and undo count them."""
         self.prr_out += segments
         self.total_retrans += segments
+        self.acks.retransmitted += segments
         if self.retrans_stamp < 0:
             self.retrans_stamp = now
         self.acks.undo_retrans = max(0, self.acks.undo_retrans) + segments
@@ -164,6 +174,7 @@ class Reduction:
             self.rto_since = now
         self.timeouts += 1
         self.total_rto += 1
+        self.timeout_to_answer = True
 
     def end_timeouts(self, now: Micros) -> None:
         """What the timeout began is over."""
@@ -217,7 +228,8 @@ class Reduction:
     def _try_undo_partial(self, prior_una: Seq, ts_ecr: Micros | None) -> bool:
         if self.undo_marker is None or not self._delayed(ts_ecr):
             return False
-        self.rack.on_reordering(prior_una, self.acks.highest_sacked, self.tcb.eff_snd_mss)
+        if self.rack.on_reordering(prior_una, self.acks.highest_sacked, self.tcb.eff_snd_mss):
+            self.mib["TcpExtTCPTSReorder"] += 1
         if self.scoreboard.retrans_out:
             return True
         if not self._any_retransmitted():
@@ -275,6 +287,7 @@ class Reduction:
             board.sacked_out = max(0, most)
             self.rack.reordering = min(max(self.rack.reordering, board.packets_out), MAX_REORDERING)
             self.rack.reord_seen += 1
+            self.mib["TcpExtTCPRenoReorder"] += 1
 
     def _remove_reno_sacks(self, acked: int) -> int:
         """A cumulative ACK covers the hole and what the duplicates stood for. Returns what it delivered."""

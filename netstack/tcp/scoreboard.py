@@ -47,7 +47,7 @@ class Sent:
 class Scoreboard:
     """Records from SND.UNA to SND.NXT, and the counts that the pipe is made of."""
 
-    __slots__ = ("lost_out", "packets_out", "records", "retrans_out", "sacked_out")
+    __slots__ = ("lost_out", "packets_out", "records", "retrans_out", "retransmissions_lost", "sacked_out")
 
     def __init__(self) -> None:
         self.records: list[Sent] = []
@@ -57,6 +57,8 @@ class Scoreboard:
         """Segments the peer holds beyond a gap: SACKed, or without SACK counted by duplicate ACKs (RFC 6582)."""
         self.lost_out = 0
         self.retrans_out = 0
+        self.retransmissions_lost = 0
+        """How many retransmissions were lost as well, ever."""
 
     def in_flight(self) -> int:
         """The pipe of RFC 6675 4 in segments: sent, less what arrived or is lost, plus what was sent again."""
@@ -112,6 +114,7 @@ class Scoreboard:
         if record.retransmitted:
             record.retransmitted = False
             self.retrans_out -= record.segments
+            self.retransmissions_lost += record.segments
         if not record.lost:
             record.lost = True
             self.lost_out += record.segments

@@ -110,12 +110,12 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
     if state is SYN_RECEIVED and conn.listener is not None:
         conn.listener.syn_queue.on_timeout(conn, conn.listener.backlog, config, now)
         return
-    if _given_up(conn, now):
-        conn.tcp.counters.mib["TcpExtTCPAbortOnTimeout"] += 1
-        conn.fail(conn.soft_error or ETIMEDOUT, Cause.TIMED_OUT)
-        return
     mib = conn.tcp.counters.mib
     mib["TcpExtTCPTimeouts"] += 1
+    if _given_up(conn, now):
+        mib["TcpExtTCPAbortOnTimeout"] += 1
+        conn.fail(conn.soft_error or ETIMEDOUT, Cause.TIMED_OUT)
+        return
     if state is SYN_SENT or state is SYN_RECEIVED:
         recovery.note_timeout(now)
         conn.syn_due = True
