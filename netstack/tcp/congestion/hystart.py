@@ -51,21 +51,25 @@ class HyStart:
         return acked
 
     def on_rtt(self, rtt: Micros) -> None:
-        """One sample of this round."""
+        """RFC 9406 4.2, with each sample of a round: has its minimum risen? Then go slower. Was that a false alarm?
+
+        Not only at the round's end: by then the window has doubled once more.
+        """
         if rtt < self._current:
             self._current = rtt
         self._samples += 1
+        if self._samples < N_RTT_SAMPLE or self._last == _NONE:
+            return
+        if self._baseline == _NONE:
+            threshold = max(MIN_RTT_THRESH, min(self._last // MIN_RTT_DIVISOR, MAX_RTT_THRESH))
+            if self._current >= self._last + threshold:
+                self._baseline = self._current
+                self._css_rounds = 0
+        elif self._current < self._baseline:
+            self._baseline = _NONE
 
     def on_round(self, window: Window) -> None:
-        """RFC 9406 4.2, at the end of a round: did the minimum rise? Then go slower; if that lasts, stop."""
-        if self._samples >= N_RTT_SAMPLE and self._current != _NONE and self._last != _NONE:
-            if self._baseline == _NONE:
-                threshold = max(MIN_RTT_THRESH, min(self._last // MIN_RTT_DIVISOR, MAX_RTT_THRESH))
-                if self._current >= self._last + threshold:
-                    self._baseline = self._current
-                    self._css_rounds = 0
-            elif self._current < self._baseline:
-                self._baseline = _NONE
+        """The end of a round: after CSS_ROUNDS of Conservative Slow Start, the first one counted too, that was it."""
         if self._baseline != _NONE:
             self._css_rounds += 1
             if self._css_rounds >= CSS_ROUNDS:
