@@ -294,7 +294,7 @@ def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
     if conn.user_gone and right > tcb.rcv_nxt:
         # RFC 9293 3.6.1 / RFC 1122 4.2.2.13: data for a user who is gone is answered with a RST.
         conn.tcp.counters.mib["TcpExtTCPAbortOnData"] += 1
-        conn.reset_now(now)
+        conn.tcp.reset_for(conn, seg.ack, now)
         conn.fail(ECONNRESET, Cause.ABORT_CALLED)
         return
     edge = tcb.rcv_wup + tcb.rcv_wnd

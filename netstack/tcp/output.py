@@ -244,7 +244,7 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
         if conn.push_at and end == conn.push_at[0]:
             flags |= PSH
         if end == buffer.end:
-            if length:
+            if length and not conn.more:
                 flags |= PSH
             if conn.fin_queued and (end < edge or not length):
                 flags |= FIN

@@ -140,7 +140,6 @@ class UserCalls(ConnectionCore):
             return
         self.fin_queued = True
         self.chrono.start(BUSY, self.tcp.now)
-        self.more = False
         if state is not SYN_RECEIVED:  # there it waits for ESTABLISHED: see `on_open`
             self.move(Cause.CLOSE_CALLED)
         self.mark()
