@@ -251,6 +251,7 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
                 end += 1
                 conn.fin_sent = True
         record = Sent(snd_nxt, end, -(-length // mss) or 1, now)
+        record.fin = end - snd_nxt - length
         board.records.append(record)
         board.packets_out += record.segments
         tcb.snd_nxt = end
@@ -369,7 +370,7 @@ def _send_lost(conn: ConnectionCore, now: Micros) -> None:
         quota = recovery.cc.cwnd - board.in_flight()
         if quota <= 0 or (record.seq >= edge and record.seq != tcb.snd_una):
             break
-        if record.segments > quota:
+        if record.segments > quota and record.seq + quota * mss < record.end - record.fin:
             board.split(i - 1, record.seq + quota * mss, mss)
         retransmit(conn, record, now, "retransmit")
         sent_any = True
@@ -436,8 +437,9 @@ def send_loss_probe(conn: ConnectionCore, now: Micros) -> None:
         _send_range(conn, record.seq, length, flags, mss, now, "loss-probe")
     else:
         last = board.records[-1]
-        if last.segments > 1:
-            board.split(len(board.records) - 1, last.seq + (last.segments - 1) * mss, mss)
+        before_it = (last.end - last.fin - 1 - last.seq) // mss * mss
+        if before_it > 0:
+            board.split(len(board.records) - 1, last.seq + before_it, mss)
             last = board.records[-1]
         conn.tlp_is_retransmission = True
         retransmit(conn, last, now, "loss-probe")
@@ -461,6 +463,7 @@ def send_window_probe(conn: ConnectionCore, now: Micros) -> None:
         end += 1
         conn.fin_sent = True
     record = Sent(tcb.snd_nxt, end, 1, now)
+    record.fin = end - tcb.snd_nxt - length
     board.records.append(record)
     board.packets_out += 1
     tcb.snd_nxt = end

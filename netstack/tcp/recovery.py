@@ -220,7 +220,7 @@ class Recovery(Reduction):
         if not (fast or partial) or not board.records or board.records[0].lost:
             return
         first, mss = board.records[0], self.tcb.eff_snd_mss
-        if first.segments > 1 and first.end - first.seq > mss:
+        if first.segments > 1 and first.end - first.fin - first.seq > mss:
             board.split(0, first.seq + mss, mss)
         board.mark_lost(first)
 

@@ -21,6 +21,7 @@ class Sent:
         "delivered",
         "delivered_at",
         "end",
+        "fin",
         "first_at",
         "lost",
         "retransmitted",
@@ -35,6 +36,8 @@ class Sent:
         self.seq = seq
         self.end = end
         self.segments = segments
+        self.fin = 0
+        """1 when the last number is a FIN's: no octet, so it fills no segment."""
         self.sent_at = now
         self.times = 0
         """How often it was retransmitted: Karn's rule and RACK ask."""
@@ -76,15 +79,16 @@ class Scoreboard:
         right.times, right.sacked, right.lost = whole.times, whole.sacked, whole.lost
         right.retransmitted = whole.retransmitted
         before = whole.segments
+        right.fin, whole.fin = whole.fin, 0
         whole.end = at
         whole.segments = max(1, -(-(at - whole.seq) // mss))
-        right.segments = max(1, -(-(right.end - at) // mss))
+        right.segments = max(1, -(-(right.end - right.fin - at) // mss))
         self._grow(whole, whole.segments + right.segments - before)
         self.records.insert(i + 1, right)
 
     def recount(self, record: Sent, mss: Octets) -> None:
         """`record` will be sent again in segments of `mss`."""
-        segments = max(1, -(-(record.end - record.seq) // mss))
+        segments = max(1, -(-(record.end - record.fin - record.seq) // mss))
         self._grow(record, segments - record.segments)
         record.segments = segments
 
@@ -134,7 +138,7 @@ class Scoreboard:
     def trim(self, record: Sent, una: Seq, mss: Octets) -> int:
         """The first octets of `record`, up to `una`, were acknowledged. Returns how many segments left the count."""
         record.seq = una
-        left = max(1, -(-(record.end - una) // mss))
+        left = max(1, -(-(record.end - record.fin - una) // mss))
         gone = max(0, record.segments - left)
         if gone:
             record.segments = left
