@@ -104,7 +104,7 @@ def show(segment: bytes, bases: Bases) -> Seen:
             seen.options.append("sackOK")
         elif kind == tcp_options.TIMESTAMP:
             val, ecr = seen.ts = numbers[0], numbers[1]
-            shown = signed(ecr - bases.ts_ecr) if parsed.flags & tcp.ACK or ecr else 0
+            shown = signed(ecr - bases.ts_ecr) if ecr else 0
             seen.options.append(f"TS val {signed(val - bases.ts_val)} ecr {shown}")
         elif kind == tcp_options.SACK:
             edges = [signed(number - bases.ack) for number in numbers]
