@@ -31,4 +31,4 @@ class Secret:
 
     def number(self, label: bytes, four_tuple: bytes, count: int) -> int:
         """32 bits of a hash over all of it, for SYN cookies (RFC 4987 3.6)."""
-        return self._hash(label + count.to_bytes(8, "big") + four_tuple)
+        return self._hash(label + (count & MASK).to_bytes(4, "big") + four_tuple)
