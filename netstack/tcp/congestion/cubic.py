@@ -9,6 +9,7 @@ from netstack.units import SECOND, Micros
 
 C = 0.4  # RFC 9438 4.6, segments per second cubed
 BETA = 0.7  # RFC 9438 4.6
+_BETA_1024 = 717  # the same as Linux has it, exact in binary: 0.7 * 90 is less than 63
 ALPHA = 3 * (1 - BETA) / (1 + BETA)  # RFC 9438 4.3: makes the estimate's share fair to Reno
 
 
@@ -16,7 +17,8 @@ class Cubic:
     """The variables of RFC 9438 4.1.2."""
 
     __slots__ = (
-        "_credit", "_cwnd_prior", "_epoch_at", "_hystart", "_k", "_origin", "_w_est", "_w_max", "cwnd", "ssthresh",
+        "_credit", "_cwnd_prior", "_epoch_at", "_hystart", "_k", "_origin", "_reduced", "_w_est", "_w_max", "cwnd",
+        "ssthresh",
     )  # fmt: skip
     name = "cubic"
 
@@ -27,6 +29,8 @@ class Cubic:
         self._w_max = 0.0
         """The window just before the last reduction."""
         self._cwnd_prior = 0.0
+        self._reduced = 0.0
+        """ssthresh after the last reduction, before it became whole segments."""
         self._w_est = 0.0
         """What Reno would have by now."""
         self._k = 0.0
@@ -42,7 +46,8 @@ class Cubic:
         cwnd = self.cwnd
         self._cwnd_prior = cwnd
         self._w_max = cwnd * (1 + BETA) / 2 if cwnd < self._w_max else float(cwnd)
-        return max(int(cwnd * BETA), 2)
+        self._reduced = cwnd * _BETA_1024 / 1024
+        return max(int(self._reduced), 2)
 
     def on_ack(self, acked: int, srtt: Micros, now: Micros) -> None:
         """RFC 9438 4.2-4.5: slow start below ssthresh, else the larger of the curve and Reno's estimate."""
@@ -61,7 +66,7 @@ class Cubic:
         self._w_est += alpha * acked / cwnd
         at_now = self._origin + C * ((now - self._epoch_at) / SECOND - self._k) ** 3
         if at_now < self._w_est:  # 4.3: the Reno-friendly region
-            self.cwnd = max(cwnd, int(self._w_est))
+            self.cwnd = max(cwnd, int(self._w_est + 0.5))  # cutting off would cost a dozen segments' flow another 4 %
             return
         self._credit += acked * (target - cwnd) / cwnd
         if self._credit >= 1:
@@ -72,7 +77,8 @@ class Cubic:
         cwnd = self.cwnd
         self._epoch_at = now
         self._credit = 0.0
-        self._w_est = float(cwnd)
+        # RFC 9438 counts octets. What was cut off to make ssthresh whole segments is not lost for the estimate.
+        self._w_est = self._reduced if abs(self._reduced - cwnd) < 1 else float(cwnd)
         if cwnd < self._w_max:
             self._k = ((self._w_max - cwnd) / C) ** (1 / 3)
             self._origin = self._w_max
