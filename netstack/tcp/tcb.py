@@ -85,4 +85,5 @@ class Tcb:
             assert self.irs < self.rcv_nxt
             assert self.rcv_wup <= self.rcv_nxt
             assert self.snd_una > self.iss or self.state is CLOSED
-            assert self.rcv_wup + self.rcv_wnd >= self.rcv_nxt, "accepted more than was offered"
+            fin = 0 if self.state.can_receive else 1  # a FIN is taken even by a closed window
+            assert self.rcv_wup + self.rcv_wnd + fin >= self.rcv_nxt, "accepted more than was offered"

@@ -110,7 +110,7 @@ class TimeWait:
         """The ACK of the peer's FIN (again)."""
         stamps = ((now // 1000 + self._ts_offset) & MASK, self.ts_recent) if self.ts_ok else None
         options = build_segment(stamps)
-        window = min(self._rcv_wnd >> self._wscale, 0xFFFF)
+        window = min(-(-self._rcv_wnd >> self._wscale), 0xFFFF)
         offset_flags = (20 + len(options)) << 10 | ACK
         head = _PLAIN.pack(self._ports, self.snd_nxt & MASK, self.rcv_nxt & MASK, offset_flags, window, 0, 0) + options
         self.tcp.counters.mib["TcpOutSegs"] += 1

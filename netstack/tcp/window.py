@@ -62,13 +62,13 @@ class ReceiveWindow:
         free = clamp - held
         if mss > clamp:
             mss = clamp
+        shift = tcb.rcv_wscale
         if free < clamp >> 1 and free < mss:
-            return max(current, 0)
+            return -(-current >> shift) << shift if current > 0 else 0
         if free < 0:
             free = 0
         if free > self.ssthresh:
             free = self.ssthresh
-        shift = tcb.rcv_wscale
         if shift:
             window = -(-free >> shift) << shift
         else:
@@ -77,7 +77,7 @@ class ReceiveWindow:
                 window = free - free % mss
             elif mss == clamp and free > window + (clamp >> 1):
                 window = free
-        return max(window, current)
+        return window if window >= current else -(-current >> shift) << shift  # rounded up, or the edge moved left
 
     def on_data(self, length: Octets, mss: Octets) -> None:
         """Segments in order arrived: as in slow start, the offered share grows two segments at a time."""
