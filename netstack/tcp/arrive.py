@@ -25,7 +25,9 @@ from netstack.tcp.state import (
     CLOSE_WAIT,
     CLOSED,
     CLOSING,
+    ESTABLISHED,
     FIN_WAIT_1,
+    FIN_WAIT_2,
     LAST_ACK,
     SYN_RECEIVED,
     Cause,
@@ -153,7 +155,6 @@ def check_reset(conn: Connection, seg: Arrival, now: Micros) -> None:
     if state is SYN_RECEIVED:
         conn.fail(ECONNREFUSED, Cause.PEER_RESET)
     else:
-        conn.tcp.counters.mib["TcpEstabResets"] += 1
         conn.fail(EPIPE if state is CLOSE_WAIT else ECONNRESET, Cause.PEER_RESET)
 
 
@@ -178,7 +179,9 @@ def _answer_syn(conn: Connection, seg: Arrival, now: Micros) -> None:
             conn.mark()
             conn.predict()
             return
-    conn.tcp.counters.mib["TcpExtTCPSYNChallenge"] += 1
+    mib = conn.tcp.counters.mib
+    mib["TcpExtTCPSYNChallenge"] += 1
+    mib["TcpInErrs"] += tcb.state is ESTABLISHED  # as Linux has it, for no state but this
     challenge.send(conn, now)
 
 
@@ -293,7 +296,7 @@ def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
         return
     if conn.user_gone and right > tcb.rcv_nxt:
         # RFC 9293 3.6.1 / RFC 1122 4.2.2.13: data for a user who is gone is answered with a RST.
-        conn.tcp.counters.mib["TcpExtTCPAbortOnData"] += 1
+        conn.tcp.counters.mib["TcpExtTCPAbortOnData"] += state is not FIN_WAIT_2
         conn.tcp.reset_for(conn, seg.ack, now)
         conn.fail(ECONNRESET, Cause.ABORT_CALLED)
         return

@@ -22,6 +22,7 @@ from netstack.tcp.reduction import OPEN
 from netstack.tcp.rto import RttEstimator
 from netstack.tcp.send_buffer import SendBuffer
 from netstack.tcp.state import (
+    CLOSE_WAIT,
     CLOSED,
     CLOSING,
     ESTABLISHED,
@@ -35,7 +36,7 @@ from netstack.tcp.state import (
 )
 from netstack.tcp.tcb import Tcb
 from netstack.tcp.window import ReceiveWindow
-from netstack.units import Micros, Octets, Seq
+from netstack.units import SECOND, Micros, Octets, Seq
 from netstack.wire.tcp import ACK, RST
 
 if TYPE_CHECKING:
@@ -225,6 +226,8 @@ class ConnectionCore:
             return
         tcb.state = new
         self.plain = False
+        if new is CLOSED and (old is ESTABLISHED or old is CLOSE_WAIT):
+            self.tcp.counters.mib["TcpEstabResets"] += 1
         if self.tcp.events is not None:
             self.tcp.events(StateChanged(self.tcp.now, self.key, old, new, cause))
 
@@ -270,12 +273,17 @@ class ConnectionCore:
     def on_fin_wait_2(self, now: Micros) -> None:
         """FIN-WAIT-2 with nobody left to read would last for ever if the peer forgot us (Linux's tcp_fin_timeout)."""
         if self.user_gone:
-            self.close_at = now + self.tcp.config.fin_timeout
+            wait = self.tcp.config.fin_timeout
+            self.close_at = now + wait
+            self.tcp.counters.mib["TcpExtTW" if wait > 4 * SECOND else "TcpExtTWKilled"] += 1  # as Linux counts it
             self.arm(self.close_at)
 
     def fail(self, errno: int, cause: Cause) -> None:
         """The connection ended in error; what is in order may still be read."""
         self.error = errno
+        state = self.tcb.state
+        if state is SYN_SENT or (state is SYN_RECEIVED and self.listener is None):
+            self.tcp.counters.mib["TcpAttemptFails"] += 1
         self.move(cause)
         self.finish()
         self.notify(FAILED)

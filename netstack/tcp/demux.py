@@ -194,6 +194,7 @@ class Tcp:
         conn.tcb.state = LISTEN
         hear_syn(conn, seg, now)
         conn.move(Cause.PEER_SYN)
+        conn.segs_in = 1
         self.connections[key] = conn
         return conn
 
@@ -241,6 +242,7 @@ class Tcp:
         old = self.connections.get(key)
         if isinstance(old, TimeWait) and old.ts_ok:
             self.end_time_wait(old, Cause.TWO_MSL_PASSED)
+            self.counters.mib["TcpExtTWRecycled"] += 1
         elif old is not None:
             raise OSError(EADDRNOTAVAIL if not local else EADDRINUSE, "Address already in use")
         iss = self._secret.iss(key, self.now)
@@ -267,6 +269,7 @@ class Tcp:
         wait = TimeWait(conn, now)
         if conn.acking.scheduled:
             wait.mark()  # the peer's FIN; not when the ACK of our FIN brought us here, from CLOSING
+        self.counters.mib["TcpExtTW"] += not conn.close_at  # else it was counted in FIN-WAIT-2: see `on_fin_wait_2`
         conn.timer_at = conn.keepalive_at = conn.close_at = conn.acking.at = 0
         conn.recovery.scoreboard.clear()
         conn.acking.due = conn.acking.scheduled = False
@@ -282,7 +285,6 @@ class Tcp:
         """Give the four-tuple free."""
         if self.connections.get(wait.key) is wait:
             del self.connections[wait.key]
-            self.counters.mib["TcpExtTW"] += 1
         wait.expires_at = 0
         wait.release(cause)
 

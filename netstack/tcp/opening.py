@@ -99,22 +99,26 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
     checksum = total % 0xFFFF if conn.path.offload else -(total + ones_sum(head)) % 0xFFFF
     head = head[:16] + checksum.to_bytes(2, "big") + head[18:]
     tcp = conn.tcp
-    tcp.counters.mib["TcpOutSegs"] += 1
+    mib = tcp.counters.mib
     if tcp.events is not None:
         tcp.events(SegmentSent(now, conn.key, tcb.iss, tcb.rcv_nxt, flags, tcb.rcv_wnd, 0, "syn"))
     if not board.records:
         board.records.append(Sent(tcb.iss, tcb.iss + 1, 1, now))
         board.packets_out += 1
         conn.opened_at = now
+        mib["TcpOutSegs"] += 1
         tcb.snd_nxt = tcb.iss + 1
         if tcb.state is SYN_SENT:
             conn.recovery.retrans_stamp = now  # the user's patience counts from here
         conn.start_timer(timers.RETRANSMIT, now + conn.rtt.timeout())
     else:
         board.records[0].sent_at = now
-        tcp.counters.mib["TcpRetransSegs"] += 1
-        tcp.counters.mib["TcpExtTCPSynRetrans"] += 1
-        conn.recovery.total_retrans += 1
+        if board.records[0].times or conn.listener is not None:
+            mib["TcpRetransSegs"] += 1
+            mib["TcpExtTCPSynRetrans"] += 1
+            mib["TcpOutSegs"] += conn.listener is not None  # where a SYN-ACK is made anew, Linux counts it as sent
+            conn.recovery.total_retrans += 1
+    conn.segs_out += conn.active  # and the child of a listener begins to count behind the handshake's SYN-ACK
     conn.acking.on_sent(1)
     conn.path.send(head, b"", 0, conn.options.tos, now, conn.options.ttl or 64)
 

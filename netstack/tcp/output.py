@@ -402,17 +402,24 @@ def retransmit(conn: ConnectionCore, record: Sent, now: Micros, why: str) -> Non
     if record.end >= buffer.end and length:
         flags |= PSH
     conn.plain = False  # a clean ACK samples the RTT of what it acknowledges (Karn: not of this)
-    conn.recovery.scoreboard.mark_retransmitted(record, now)
-    conn.recovery.note_retransmission(record.segments, now)
+    recovery = conn.recovery
+    if why == "loss-probe":  # nothing is known to be lost: pipe and undo do not count it (Linux)
+        record.sent_at = now
+        record.times += 1
+    else:
+        recovery.scoreboard.mark_retransmitted(record, now)
+        recovery.note_retransmission(record.segments, now)
+    recovery.total_retrans += record.segments
+    recovery.acks.retransmitted += record.segments
     mib["TcpRetransSegs"] += record.segments
     mib["TcpOutSegs"] -= record.segments  # which leaves out what only repeats (RFC 4022)
     if length:
-        conn.recovery.bytes_retrans += length
-        conn.recovery.data_repeated += record.segments
-    if conn.recovery.timeout_to_answer:
-        conn.recovery.timeout_to_answer = False
-    elif conn.recovery.ca_state > CWR:
-        in_loss = conn.recovery.ca_state == LOSS
+        recovery.bytes_retrans += length
+        recovery.data_repeated += record.segments
+    if recovery.timeout_to_answer:
+        recovery.timeout_to_answer = False
+    elif recovery.ca_state > CWR:
+        in_loss = recovery.ca_state == LOSS
         mib["TcpExtTCPSlowStartRetrans" if in_loss else "TcpExtTCPFastRetrans"] += record.segments
     _send_range(conn, record.seq, length, flags, conn.send_mss, now, why)
 

@@ -161,8 +161,6 @@ class Reduction:
     def note_retransmission(self, segments: int, now: Micros) -> None:
         """`segments` went out again: PRR and undo count them."""
         self.prr_out += segments
-        self.total_retrans += segments
-        self.acks.retransmitted += segments
         if self.retrans_stamp < 0:
             self.retrans_stamp = now
         self.acks.undo_retrans = max(0, self.acks.undo_retrans) + segments

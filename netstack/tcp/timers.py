@@ -119,7 +119,9 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
     if state is SYN_SENT or state is SYN_RECEIVED:
         recovery.note_timeout(now)
         conn.syn_due = True
-        recovery.scoreboard.records[0].times += 1
+        board = recovery.scoreboard
+        board.retransmissions_lost += board.records[0].times > 0
+        board.records[0].times += 1
         if recovery.retrans_stamp < 0:
             recovery.retrans_stamp = now
     else:
@@ -204,6 +206,7 @@ def _window_probe(conn: ConnectionCore, now: Micros) -> None:
     if conn.user_gone:
         most = config.orphan_retries
     if conn.probes_out >= most or (limit and now - conn.probes_since >= limit):
+        conn.tcp.counters.mib["TcpExtTCPAbortOnTimeout"] += 1
         conn.fail(conn.soft_error or ETIMEDOUT, Cause.TIMED_OUT)
         return
     output.send_window_probe(conn, now)
@@ -242,6 +245,7 @@ def _keepalive(conn: ConnectionCore, now: Micros) -> None:
     else:
         dead = conn.keepalives_out >= (options.keepcnt or config.keepalive_probes)
     if dead:
+        conn.tcp.counters.mib["TcpExtTCPAbortOnTimeout"] += 1
         conn.reset_now(now)
         conn.fail(conn.soft_error or ETIMEDOUT, Cause.TIMED_OUT)
         return
