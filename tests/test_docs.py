@@ -126,7 +126,7 @@ def printed(line: str) -> str:
     return result.stdout + result.stderr
 
 
-@pytest.mark.parametrize(("page", "block"), repeatable(), ids=lambda value: str(value).split("\n")[0][:60])
+@pytest.mark.parametrize(("page", "block"), repeatable(), ids=lambda x: name_of(x) if isinstance(x, Path) else x[:40])
 def test_outputs_are_what_the_commands_print(page, block):
     lines = [line for line in block.splitlines() if line.startswith("$ ")]
     now = "".join(f"{line}\n{printed(line[2:])}" for line in lines)
