@@ -142,6 +142,9 @@ class Connection(UserCalls):
         acking.on_data(size, push, tcb.rcv_wnd, self.rtt.rto, self.tcp.config, now)
         self.window.on_data(size, acking.rcv_mss)
         if buffer.held:
+            known = buffer.overlap(tcb.rcv_nxt)
+            if known is not None:
+                self.note_duplicate(*known)
             tcb.rcv_nxt = buffer.advance(tcb.rcv_nxt)
             if not buffer.held:
                 acking.due = True  # RFC 5681 4.2: at once when a segment fills the gap

@@ -77,6 +77,11 @@ class ReceiveBuffer:
             stop = lefts[j] + len(blocks[j])
         self.recent = [(start, stop), *[(a, b) for a, b in self.recent if b < start or a > stop][:3]]
 
+    def overlap(self, rcv_nxt: Seq) -> tuple[Seq, Seq] | None:
+        """What was held already of the text that just took RCV.NXT to `rcv_nxt` (the first of it, for a D-SACK)."""
+        left = self._lefts[0]
+        return (left, min(left + len(self._blocks[0]), rcv_nxt)) if left < rcv_nxt else None
+
     def advance(self, rcv_nxt: Seq) -> Seq:
         """RCV.NXT reached `rcv_nxt`: move every block that now is in order to the user. Returns the new RCV.NXT."""
         lefts, blocks = self._lefts, self._blocks
