@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from netstack.sockets.errors import os_error
 from netstack.tcp.congestion import ALGORITHMS
+from netstack.tcp.info_layout import pack
 from netstack.units import MILLISECOND, SECOND, Micros, Octets
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ IP_PMTUDISC_WANT = 1
 
 IPPROTO_TCP = 6
 TCP_NODELAY, TCP_MAXSEG, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_SYNCNT = 1, 2, 3, 4, 5, 6, 7
-TCP_DEFER_ACCEPT, TCP_QUICKACK, TCP_CONGESTION, TCP_USER_TIMEOUT, TCP_NOTSENT_LOWAT = 9, 12, 13, 18, 25
+TCP_DEFER_ACCEPT, TCP_INFO, TCP_QUICKACK, TCP_CONGESTION, TCP_USER_TIMEOUT, TCP_NOTSENT_LOWAT = 9, 11, 12, 13, 18, 25
 
 _INT = Struct("=i")
 _LINGER = Struct("=ii")
@@ -51,6 +52,8 @@ def get(sock: StreamSocket, level: int, name: int, buflen: Octets) -> int | byte
     elif (level, name) == (IPPROTO_TCP, TCP_CONGESTION):
         chosen = sock.options.congestion or sock.config.congestion_control
         octets = chosen.encode().ljust(CA_NAME_MAX, b"\0")
+    elif (level, name) == (IPPROTO_TCP, TCP_INFO):
+        octets = pack(sock.info())
     else:
         getter, _ = _find(level, name)
         octets = _INT.pack(getter(sock))

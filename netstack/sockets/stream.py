@@ -12,6 +12,7 @@ from netstack.sockets.base import Observer, Socket
 from netstack.sockets.errors import os_error
 from netstack.sockets.options import SHUT_RD, SHUT_RDWR, SHUT_WR
 from netstack.sockets.ports import reserve
+from netstack.tcp.info import listener_info, tcp_info
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
 from netstack.tcp.state import CLOSED, SYN_RECEIVED, SYN_SENT, TIME_WAIT
@@ -301,6 +302,14 @@ class StreamSocket(Socket):
         if connection is None:
             return self.options.maxseg or self.config.base_mss
         return connection.tcb.eff_snd_mss
+
+    def info(self) -> dict[str, int]:
+        """TCP_INFO under Linux's names without "tcpi_": of the connection, of the listener, or of neither (CLOSED)."""
+        if self.listener is not None:
+            return listener_info(self.listener)
+        if self.connection is None:
+            return {"state": CLOSED.number}
+        return tcp_info(self.connection, self.stack.now)
 
     def path_mtu(self) -> Octets:
         """IP_MTU: the path MTU in use. ENOTCONN without a connection."""

@@ -85,7 +85,7 @@ def check_paws(conn: Connection, seg: Arrival, now: Micros) -> bool:
         if not seg.flags & RST and now - tcb.ts_recent_at < _PAWS_IDLE and not _is_reordered_ack(conn, seg, behind):
             conn.tcp.counters.mib["TcpExtPAWSEstab"] += 1
             conn.drop("paws", now)
-            challenge.answer_unacceptable(conn, seg, now)
+            challenge.answer_unacceptable(conn, seg, now, "TcpExtTCPACKSkippedPAWS")
             return False
         return True
     if seg.seq <= tcb.rcv_wup:  # R3: Last.ACK.sent, so that a hole's filler does not move it

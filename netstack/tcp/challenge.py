@@ -56,14 +56,16 @@ def send(conn: ConnectionCore, now: Micros) -> None:
     conn.mark()
 
 
-def answer_unacceptable(conn: ConnectionCore, seg: Arrival, now: Micros) -> None:
+def answer_unacceptable(
+    conn: ConnectionCore, seg: Arrival, now: Micros, counter: str = "TcpExtTCPACKSkippedSeq"
+) -> None:
     """3.10.7.4 first: an unacceptable segment is answered with an ACK, unless it is a RST.
 
     One with text or a FIN is answered always (the peer retransmits and needs the ACK); others are limited.
     """
     if seg.flags & RST:
         return
-    if (seg.end == seg.seq or seg.flags & SYN) and too_soon(conn, now):
+    if (seg.end == seg.seq or seg.flags & SYN) and too_soon(conn, now, counter):
         return
     conn.acking.due = conn.acking.scheduled = True
     conn.mark()

@@ -42,7 +42,7 @@ def check(conn: Connection, listener: Listener, seg: Arrival, now: Micros) -> bo
     if old or not _echo_is_ours(conn, seg) or not _in_window(conn, seg):
         conn.tcp.counters.mib["TcpExtPAWSEstab"] += old
         conn.drop("unacceptable", now)
-        challenge.answer_unacceptable(conn, seg, now)
+        challenge.answer_unacceptable(conn, seg, now, "TcpExtTCPACKSkippedSynRecv")
         return False
     if flags & SYN and seg.seq != tcb.irs:
         _give_up(conn, seg, now)  # another SYN in the window: the peer has begun anew
@@ -58,16 +58,15 @@ def _check_reset(conn: Connection, seg: Arrival, now: Micros) -> None:
     if seg.seq == conn.tcb.rcv_nxt:
         _give_up(conn, seg, now)
         return
-    if _in_window(conn, seg) and not challenge.too_soon(conn, now, "TcpExtTCPACKSkippedSynRecv"):
-        conn.acking.due = conn.acking.scheduled = True
-        conn.mark()
+    if _in_window(conn, seg):
+        challenge.send(conn, now)
     conn.drop("rst_not_exact", now)
 
 
 def _give_up(conn: Connection, seg: Arrival, now: Micros) -> None:
     """The handshake is over; a peer that sent something else than RST is told so."""
     mib = conn.tcp.counters.mib
-    mib["TcpAttemptFails"] += 1
+    mib["TcpAttemptFails"] += bool(seg.flags & (RST | SYN))
     mib["TcpExtEmbryonicRsts"] += 1
     head = answer(conn.ports, seg.seq & MASK, seg.ack & MASK, seg.flags, seg.length)
     if head is not None:

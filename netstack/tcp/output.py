@@ -71,7 +71,10 @@ def segment(
     """
     tcb, path, acking, receive = conn.tcb, conn.path, conn.acking, conn.receive_buffer
     rcv_nxt = tcb.rcv_nxt
+    offered = tcb.rcv_wnd
     tcb.rcv_wnd = conn.window.select(tcb, receive.ready + receive.held, acking.rcv_mss)
+    if not tcb.rcv_wnd or not offered:
+        _count_zero_window(conn, offered)
     tcb.rcv_wup = rcv_nxt
     window = tcb.rcv_wnd >> tcb.rcv_wscale
     if window > 0xFFFF:
@@ -119,6 +122,13 @@ def segment(
     if tcp.events is not None:
         tcp.events(SegmentSent(now, conn.key, seq, rcv_nxt, flags, tcb.rcv_wnd, length, why))
     path.send(head, payload, mss, conn.options.tos, now, conn.options.ttl or 64)
+
+
+def _count_zero_window(conn: ConnectionCore, before: Octets) -> None:
+    """The window closes, or opens again."""
+    if conn.tcb.rcv_wnd != before:
+        name = "FromZeroWindowAdv" if conn.tcb.rcv_wnd else "ToZeroWindowAdv"
+        conn.tcp.counters.mib["TcpExtTCP" + name] += 1
 
 
 def _head_with_sack(conn: ConnectionCore, seq: Seq, flags: int, window: int, now: Micros) -> bytes:

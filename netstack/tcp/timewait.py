@@ -96,6 +96,7 @@ class TimeWait:
         if old or flags & ACK:
             self.expires_at = now + self.tcp.config.timewait_len
         if self._last_ack_at >= 0 and now - self._last_ack_at < self.tcp.config.invalid_ratelimit and not seg_len:
+            self.tcp.counters.mib["TcpExtTCPACKSkippedTimeWait"] += 1
             return
         self._last_ack_at = now
         self.mark()

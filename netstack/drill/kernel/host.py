@@ -14,11 +14,11 @@ from typing import Any
 
 from netstack.drill.host import Address, Pending
 from netstack.drill.kernel.calls import MAY_BLOCK, KernelSockets
-from netstack.drill.kernel.info import LONGEST, decode
 from netstack.drill.options import PREFIX, Options
 from netstack.drill.outcome import Unsupported
 from netstack.drill.symbols import CA_STATES, STATES
 from netstack.host.tun import VNET, enter_namespace, open_sniffer, open_tun, set_sysctl
+from netstack.tcp.info_layout import LONGEST, decode
 from netstack.units import Micros, Octets
 
 PACKET_OUTGOING = 4
