@@ -43,8 +43,10 @@ def test_every_second_full_segment_is_acknowledged_at_once(wire):  # RFC 9293 3.
 
 
 def test_many_small_segments_are_acknowledged_by_the_octet(wire):  # more than one full segment's worth
-    settled(wire).rx(". 11:1471(1460) ack 11").quiet()
-    wire.rx("P. 1471:1472(1) ack 11").tx(". 11:11(0) ack 1472").recv(1461)
+    settled(wire).rx(". 11:1471(1460) ack 11").quiet().recv(1460).quiet()
+    wire.conn.observer = lambda flags: wire.recv(1)
+    wire.rx("P. 1471:1472(1) ack 11").tx(". 11:11(0) ack 1472")
+    wire.conn.observer = None
 
 
 def test_delay_counts_from_the_first_unacknowledged_segment(wire):  # MUST-40
@@ -96,7 +98,8 @@ def test_quickack_switches_the_delay_off(wire):  # Linux: TCP_QUICKACK
 
 
 def test_reading_sends_an_ack_that_is_owed(wire):  # Linux: tcp_cleanup_rbuf
-    settled(wire).rx(". 11:1471(1460) ack 11").rx("P. 1471:1472(1) ack 11").tx(". 11:11(0) ack 1472").recv(1461).quiet()
+    settled(wire).rx(". 11:1471(1460) ack 11").rx("P. 1471:1472(1) ack 11").quiet()
+    wire.recv(1461).tx(". 11:11(0) ack 1472").quiet(1 * SECOND)
 
 
 def test_pure_acks_are_never_acknowledged(wire):  # or two stacks would never stop
