@@ -85,7 +85,7 @@ class Stack:
         self.udp.transmit(now)
         for _ in range(_LOOP_ROUNDS):
             more = self.ip.loop(now)
-            if not (more or tcp.ready or tcp.upcalls):
+            if not (more or tcp.ready or tcp.upcalls or tcp.replies.waiting):
                 break
             tcp.transmit(now)
             self.udp.transmit(now)

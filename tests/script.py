@@ -538,6 +538,8 @@ class Wire:
         self.bench.exchange.append(f"{(at - EPOCH) / 1e6:12.6f} > {seen}")
 
     def _nothing_unexpected(self, when: str) -> None:
+        if self.bench.gathering:
+            return
         self.bench.turn()
         if self.bench.device.frames:
             left = self.take()

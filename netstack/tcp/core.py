@@ -256,7 +256,7 @@ class ConnectionCore:
         tcb = self.tcb
         most = tcb.max_snd_wnd >> 1 if tcb.max_snd_wnd > 536 else tcb.max_snd_wnd
         mss = tcb.eff_snd_mss
-        self.send_mss = max(most, 28) if 0 < most < mss else mss
+        self.send_mss = min(mss, max(most, 36 if tcb.ts_ok else 48)) if 0 < most < mss else mss
 
     def on_path_mtu(self, now: Micros) -> None:
         """The path takes another size (RFC 1191). If less: those segments that were too big again, at once."""
@@ -332,6 +332,7 @@ class ConnectionCore:
             and recovery.ca_state == OPEN
             and not recovery.scoreboard.sacked_out
             and not recovery.scoreboard.retrans_out
+            and self.tcb.snd_una >= recovery.repeated_until
             and self.peer_fin_at is None
         )
 
@@ -402,7 +403,7 @@ class ConnectionCore:
         """RFC 6298 5.2-5.3, RFC 8985 6.3 and 7.2: what to wait for while something is outstanding."""
         recovery = self.recovery
         if not recovery.scoreboard.records:
-            self.timer_at = 0
+            self.timer_at = recovery.again_in = 0
         elif recovery.again_in:
             self.start_timer(timers.REORDER, now + recovery.again_in)
         elif loss_probe.allowed(self):
@@ -413,7 +414,7 @@ class ConnectionCore:
     def arm_after_send(self, now: Micros) -> None:
         """RFC 6298 5.1: a timer runs while anything is outstanding; the loss probe counts from the last segment."""
         if loss_probe.allowed(self):
-            if not self.recovery.again_in:
+            if not self.timer_at or self.timer != timers.REORDER:
                 self.timer = timers.LOSS_PROBE
                 self.timer_at = at = now + loss_probe.timeout(self)
                 if at < self.wake_at:

@@ -86,10 +86,12 @@ def _echo_is_ours(conn: Connection, seg: Arrival) -> bool:
     ecr = seg.options.ts_ecr
     if not conn.tcb.ts_ok or not ecr:
         return True
-    first = conn.opened_at // 1000 + conn.tcb.ts_offset
-    last = conn.recovery.scoreboard.records[0].sent_at // 1000 + conn.tcb.ts_offset
-    if (ecr - first) & MASK <= (last - first) & MASK:
-        return True
+    sent = conn.recovery.scoreboard.records
+    if sent:  # else our SYN-ACK has not left yet: they came in one turn
+        first = conn.opened_at // 1000 + conn.tcb.ts_offset
+        last = sent[0].sent_at // 1000 + conn.tcb.ts_offset
+        if (ecr - first) & MASK <= (last - first) & MASK:
+            return True
     conn.tcp.counters.mib["TcpExtTSEcrRejected"] += 1
     return False
 

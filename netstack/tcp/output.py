@@ -31,6 +31,15 @@ _STAMPED = Struct("!IIIHHHHIII")
 """`_PLAIN` and `<nop,nop,TS>`."""
 MAX_SUPER_SEGMENT: Octets = 65_535 - 20 - 60
 """Payload of one super-segment at most: IPv4's total length, less the headers at their largest."""
+_MOST_SEGMENTS = 256
+"""What leaves in one go at most, however small the peer's segments: `limit_output` again, where each costs a frame."""
+_MIN_TEXT: Octets = 8
+"""SACK blocks leave a data segment at least this much (RFC 2018 3: as many as there is room for)."""
+
+
+def _most_at_once(mss: Octets) -> Octets:
+    """Full segments in one super-segment: at least one, which may be larger where the MTU is."""
+    return MAX_SUPER_SEGMENT // mss * mss or mss
 
 
 def unsent(conn: ConnectionCore) -> bool:
@@ -84,7 +93,7 @@ def segment(
         acking.on_sent(1)
     length = len(payload)
     if tcb.sack_ok and (receive.held or conn.duplicate is not None):
-        head = _head_with_sack(conn, seq, flags, window, now)
+        head = _head_with_sack(conn, seq, flags, window, bool(length), now)
         total = path.pseudo + len(head) + length
         if path.offload:
             checksum = total % 0xFFFF
@@ -131,21 +140,28 @@ def _count_zero_window(conn: ConnectionCore, before: Octets) -> None:
         conn.tcp.counters.mib["TcpExtTCP" + name] += 1
 
 
-def _head_with_sack(conn: ConnectionCore, seq: Seq, flags: int, window: int, now: Micros) -> bytes:
+def _head_with_sack(conn: ConnectionCore, seq: Seq, flags: int, window: int, text: bool, now: Micros) -> bytes:
     """A header that reports what lies beyond a gap (RFC 2018 4), or arrived twice (RFC 2883 4, first block)."""
     tcb = conn.tcb
     stamps = ((now // 1000 + tcb.ts_offset) & MASK, tcb.ts_recent) if tcb.ts_ok else None
-    options = build_segment(stamps, conn.sack_blocks())
+    options = build_segment(stamps, conn.sack_blocks()[: _block_limit(conn, text)])
     conn.duplicate = None
     offset_flags = (20 + len(options)) << 10 | flags
     return _PLAIN.pack(conn.ports, seq & MASK, tcb.rcv_nxt & MASK, offset_flags, window, 0, 0) + options
+
+
+def _block_limit(conn: ConnectionCore, text: bool) -> int:
+    """How many SACK blocks a segment has room for: one with text keeps some, any other need only fit the path."""
+    ts_ok = conn.tcb.ts_ok
+    room = conn.send_mss - _MIN_TEXT if text else conn.path.mtu - (52 if ts_ok else 40)
+    return max(min((room - 4) // 8, 3 if ts_ok else 4), 0)
 
 
 def _sack_room(conn: ConnectionCore) -> Octets:
     """Octets that SACK blocks will take from a data segment."""
     if not conn.tcb.sack_ok or not (conn.receive_buffer.held or conn.duplicate is not None):
         return 0
-    blocks = min(len(conn.receive_buffer.recent) + (conn.duplicate is not None), 3 if conn.tcb.ts_ok else 4)
+    blocks = min(len(conn.receive_buffer.recent) + (conn.duplicate is not None), _block_limit(conn, True))
     return 4 + 8 * blocks if blocks else 0
 
 
@@ -161,7 +177,7 @@ def _send_range(conn: ConnectionCore, seq: Seq, length: Octets, flags: int, mss:
         payload = conn.send_buffer.read(seq, length) if length else b""
         segment(conn, seq, payload, flags, mss, now, why)
         return
-    step = MAX_SUPER_SEGMENT // mss * mss if conn.path.offload else mss
+    step = _most_at_once(mss) if conn.path.offload else mss
     end = seq + length
     while seq < end:
         take = min(step, end - seq)
@@ -228,7 +244,7 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
     edge = tcb.snd_una + tcb.snd_wnd
     limited = False
     sent_any = False
-    stop_at = tcb.snd_nxt + conn.tcp.config.limit_output
+    stop_at = tcb.snd_nxt + min(conn.tcp.config.limit_output, _MOST_SEGMENTS * mss)
     while True:
         snd_nxt = tcb.snd_nxt
         queued = buffer.end - snd_nxt
@@ -296,7 +312,7 @@ def _amount(conn: ConnectionCore, queued: Octets, room: Octets, quota: int, mss:
         return 0 if room > 0 else -1
     if room < queued and room < mss:
         return -1  # 3.8.6.2.1: wait for the window to open further, or for the probe timer to override
-    most = min(quota * mss, MAX_SUPER_SEGMENT // mss * mss)
+    most = min(min(quota, _MOST_SEGMENTS) * mss, _most_at_once(mss))
     length = min(queued, room, most)
     partial = length % mss
     if not partial:
@@ -318,7 +334,7 @@ def _better_later(conn: ConnectionCore, limit: Octets, mss: Octets, now: Micros)
     records = recovery.scoreboard.records
     if not records or recovery.ca_state > CWR or now - conn.last_sent_at > MILLISECOND:
         return False
-    if limit >= MAX_SUPER_SEGMENT // mss * mss or 3 * limit >= min(tcb.snd_wnd, recovery.cc.cwnd * mss):
+    if limit >= _most_at_once(mss) or 3 * limit >= min(tcb.snd_wnd, recovery.cc.cwnd * mss):
         return False
     srtt = conn.rtt.srtt
     return records[0].sent_at + srtt - now <= min(srtt >> 1, MILLISECOND)

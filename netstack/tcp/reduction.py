@@ -44,6 +44,7 @@ class Reduction:
         "prefer_new",
         "prr_out",
         "rack",
+        "repeated_until",
         "retrans_stamp",
         "round_end",
         "rto_since",
@@ -94,6 +95,8 @@ class Reduction:
         """When the first timeout of this episode happened; -1: there is none."""
         self.round_end: Seq = 0
         """SND.NXT when the current round trip began (RFC 9406 4.2)."""
+        self.repeated_until: Seq = 0
+        """Up to here records were sent again although, since an undo, nothing says so: Karn."""
         self.frto = False
         self.ecn_mark = False
         self.again_in: Micros = 0
@@ -194,6 +197,7 @@ class Reduction:
             for record in self.scoreboard.records:
                 record.lost = False
             self.scoreboard.lost_out = 0
+            self.repeated_until = self.tcb.snd_nxt
         if self._prior_ssthresh:
             cc.cwnd = cc.cwnd_after_undo(self._prior_cwnd)
             cc.ssthresh = max(cc.ssthresh, self._prior_ssthresh)

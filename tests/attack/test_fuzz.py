@@ -1,0 +1,17 @@
+"""A short selection of random fights; `python -m tests.attack.fuzz --seeds 10000` is the long campaign.
+
+NETSTACK_CAMPAIGN=20 makes this selection twenty times as long.
+"""
+
+import os
+
+import pytest
+
+from tests.attack.fuzz import fight
+
+CAMPAIGN = int(os.environ.get("NETSTACK_CAMPAIGN", "1"))
+
+
+@pytest.mark.parametrize("seed", range(24 * CAMPAIGN))
+def test_whatever_peers_and_users_do(seed):
+    fight(seed)
