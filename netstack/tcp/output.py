@@ -59,10 +59,10 @@ def transmit(conn: ConnectionCore, now: Micros) -> None:
         if not acking.due:
             tcb, receive = conn.tcb, conn.receive_buffer
             held = receive.ready + receive.held
-            # Linux waits when nobody reads and the window could not widen; while half of it is free there is no need.
-            may_widen = not receive.ready or 2 * held <= conn.window.clamp
-            may_widen = may_widen or conn.window.select(tcb, held, acking.rcv_mss) >= tcb.rcv_wnd
             unacked = tcb.rcv_nxt - tcb.rcv_wup
+            # Linux waits when nobody reads and the window could not widen; for two full segments not while half is free.
+            may_widen = not receive.ready or (unacked >= 2 * acking.rcv_mss and 2 * held <= conn.window.clamp)
+            may_widen = may_widen or conn.window.select(tcb, held, acking.rcv_mss) >= tcb.rcv_wnd
             acking.decide(unacked, receive.gaps, may_widen, conn.rtt.srtt, conn.tcp.config, now)
         if acking.due:
             send_ack(conn, now)
