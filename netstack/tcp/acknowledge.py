@@ -14,6 +14,7 @@ from netstack.tcp.tcb import Tcb
 from netstack.units import Micros, Seq
 
 _NONE: Seq = 1 << 62
+_MAX_KNOWN = 8
 
 
 class AckFacts:
@@ -57,7 +58,7 @@ class Acknowledger:
     """Applies ACKs to one scoreboard."""
 
     __slots__ = (
-        "_board", "_rack", "_rtt", "_tcb", "dsack_dups", "facts", "highest_sacked", "mib", "retransmitted",
+        "_board", "_known", "_rack", "_rtt", "_tcb", "dsack_dups", "facts", "highest_sacked", "mib", "retransmitted",
         "undo_retrans",
     )  # fmt: skip
 
@@ -67,6 +68,8 @@ class Acknowledger:
         self._rack = rack
         self._rtt = rtt
         self.mib = mib
+        self._known: dict[Seq, Seq] = {}
+        """Left edges of SACK blocks seen lately, and up to where everything above each of them is marked already."""
         self.facts = AckFacts()
         self.dsack_dups = 0
         """Segments that the peer reported to have got twice."""
@@ -115,6 +118,8 @@ class Acknowledger:
         """SACK blocks as on the wire, with SEG.ACK. Returns the segments newly delivered."""
         tcb, facts = self._tcb, self.facts
         delivered = 0
+        if len(self._known) > _MAX_KNOWN:
+            self._known.clear()
         for i, (wire_left, wire_right) in enumerate(blocks):
             left, right = unwrap(wire_left, ack), unwrap(wire_right, ack)
             if i == 0 and self._is_dsack(left, right, blocks, ack):
@@ -160,12 +165,15 @@ class Acknowledger:
         board, mss = self._board, self._tcb.eff_snd_mss
         records = board.records
         delivered = 0
-        i = board.find(left)
+        done = self._known.get(left, left)
+        i = board.find(done)
         while i < len(records):
             record = records[i]
             if record.seq >= right:
                 break
             if record.end <= left or record.sacked:
+                if record.sacked:
+                    done = record.end
                 i += 1
                 continue
             if record.seq < left:
@@ -184,8 +192,14 @@ class Acknowledger:
                 board.split(i, cut, mss)
             self._deliver(record, high_seq, now)
             delivered += record.segments
+            done = record.end
             i += 1
+        self._known[left] = done
         return delivered
+
+    def forget_sacked(self) -> None:
+        """The peer reneged: what it reported before counts no more (RFC 2018 8)."""
+        self._known.clear()
 
     def _deliver(self, record: Sent, high_seq: Seq, now: Micros) -> None:
         facts = self.facts

@@ -389,18 +389,20 @@ def _send_lost(conn: ConnectionCore, now: Micros) -> None:
     board, mss = recovery.scoreboard, conn.send_mss
     edge = tcb.snd_una + tcb.snd_wnd
     sent_any = False
-    i = 0
-    while i < len(board.records):
+    i = board.find(board.pending_from)
+    while board.pending_out and i < len(board.records):
         record = board.records[i]
         i += 1
         if not record.lost or record.retransmitted:
             continue
+        board.pending_from = record.seq
         quota = recovery.cc.cwnd - board.in_flight()
         if quota <= 0 or (record.seq >= edge and record.seq != tcb.snd_una):
             break
         if record.segments > quota and record.seq + quota * mss < record.end - record.fin:
             board.split(i - 1, record.seq + quota * mss, mss)
         retransmit(conn, record, now, "retransmit")
+        board.pending_from = record.end
         sent_any = True
     if sent_any and board.records[0].sent_at == now and not (recovery.again_in or recovery.timeouts):
         conn.restart_timer(now)  # what is waited for was sent just now (RFC 6298 5.3); no probe is due any more

@@ -75,7 +75,11 @@ class Rack:
         for record in board.records:
             if record.sacked or (record.lost and not record.retransmitted):
                 continue
-            if record.sent_at > xmit_at or (record.sent_at == xmit_at and record.end >= end_seq):
+            if record.sent_at > xmit_at:
+                if not record.times:
+                    break  # nothing above it was sent earlier
+                continue
+            if record.sent_at == xmit_at and record.end >= end_seq:
                 continue
             remaining = record.sent_at + self.rtt + window - now
             if remaining <= 0:

@@ -63,18 +63,25 @@ class ReceiveBuffer:
         return duplicate
 
     def _note(self, left: Seq, right: Seq) -> None:
-        """Put the block that now holds [left, right) first among the SACK blocks, merged with its neighbours."""
-        i = bisect_right(self._lefts, left) - 1
+        """Put the range that now holds [left, right) first among the SACK blocks, merged with its neighbours.
+
+        Usually it touches one of the recent ranges and nothing else, so that most of it need not be looked at.
+        """
         lefts, blocks = self._lefts, self._blocks
-        start, stop = lefts[i], lefts[i] + len(blocks[i])
-        j = i
-        while j > 0 and lefts[j - 1] + len(blocks[j - 1]) == start:
-            j -= 1
-            start = lefts[j]
-        j = i
-        while j + 1 < len(lefts) and lefts[j + 1] == stop:
-            j += 1
-            stop = lefts[j] + len(blocks[j])
+        start, stop = left, right
+        for a, b in self.recent:
+            if a <= right and b >= left:
+                start, stop = min(start, a), max(stop, b)
+        i = bisect_right(lefts, start) - 1
+        while i >= 0 and lefts[i] + len(blocks[i]) >= start:
+            start = min(start, lefts[i])
+            i -= 1
+        i = bisect_right(lefts, stop - 1) - 1
+        stop = max(stop, lefts[i] + len(blocks[i]))
+        i += 1
+        while i < len(lefts) and lefts[i] == stop:
+            stop += len(blocks[i])
+            i += 1
         self.recent = [(start, stop), *[(a, b) for a, b in self.recent if b < start or a > stop][:3]]
 
     def overlap(self, rcv_nxt: Seq) -> tuple[Seq, Seq] | None:

@@ -255,6 +255,7 @@ class Recovery(Reduction):
         reneged = bool(board.records) and board.records[0].sacked
         if reneged:
             self.mib["TcpExtTCPSACKReneging"] += 1
+            self.acks.forget_sacked()
             for record in board.records:
                 record.sacked = False
         if reneged or not tcb.sack_ok:

@@ -194,9 +194,7 @@ class Reduction:
     def _undo(self, unmark: bool) -> None:
         cc = self.cc
         if unmark:
-            for record in self.scoreboard.records:
-                record.lost = False
-            self.scoreboard.lost_out = 0
+            self.scoreboard.forgive()
             self.repeated_until = self.tcb.snd_nxt
         if self._prior_ssthresh:
             cc.cwnd = cc.cwnd_after_undo(self._prior_cwnd)

@@ -50,7 +50,10 @@ class Sent:
 class Scoreboard:
     """Records from SND.UNA to SND.NXT, and the counts that the pipe is made of."""
 
-    __slots__ = ("lost_out", "packets_out", "records", "retrans_out", "retransmissions_lost", "sacked_out")
+    __slots__ = (
+        "lost_out", "packets_out", "pending_from", "pending_out", "records", "retrans_out", "retransmissions_lost",
+        "sacked_out",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.records: list[Sent] = []
@@ -60,6 +63,10 @@ class Scoreboard:
         """Segments the peer holds beyond a gap: SACKed, or without SACK counted by duplicate ACKs (RFC 6582)."""
         self.lost_out = 0
         self.retrans_out = 0
+        self.pending_out = 0
+        """Lost and not on its way again: what waits to be sent once more."""
+        self.pending_from: Seq = 0
+        """No such record lies below this."""
         self.retransmissions_lost = 0
         """How many retransmissions were lost as well, ever."""
 
@@ -101,12 +108,16 @@ class Scoreboard:
             self.lost_out += segments
         if record.retransmitted:
             self.retrans_out += segments
+        elif record.lost:
+            self.pending_out += segments
 
     def mark_sacked(self, record: Sent) -> None:
         """The peer holds it (RFC 2018): no longer in flight, nor lost."""
         record.sacked = True
         self.sacked_out += record.segments
         if record.lost:
+            if not record.retransmitted:
+                self.pending_out -= record.segments
             record.lost = False
             self.lost_out -= record.segments
         if record.retransmitted:
@@ -115,6 +126,11 @@ class Scoreboard:
 
     def mark_lost(self, record: Sent) -> None:
         """It will not arrive: pending again, even if it was sent again before."""
+        if record.lost and not record.retransmitted:
+            return
+        if not self.pending_out or record.seq < self.pending_from:
+            self.pending_from = record.seq
+        self.pending_out += record.segments
         if record.retransmitted:
             record.retransmitted = False
             self.retrans_out -= record.segments
@@ -128,8 +144,16 @@ class Scoreboard:
         record.sent_at = now
         record.times += 1
         if not record.retransmitted:
+            if record.lost:
+                self.pending_out -= record.segments
             record.retransmitted = True
             self.retrans_out += record.segments
+
+    def forgive(self) -> None:
+        """Nothing was lost after all."""
+        for record in self.records:
+            record.lost = False
+        self.lost_out = self.pending_out = 0
 
     def remove_first(self, record: Sent) -> None:
         """Take `record`, cumulatively acknowledged, out of the counts (the caller takes it out of the list)."""
@@ -148,7 +172,7 @@ class Scoreboard:
     def clear(self) -> None:
         """Forget everything (the connection is over)."""
         self.records.clear()
-        self.packets_out = self.sacked_out = self.lost_out = self.retrans_out = 0
+        self.packets_out = self.sacked_out = self.lost_out = self.retrans_out = self.pending_out = 0
 
     def check(self, snd_una: Seq, snd_nxt: Seq, sack_ok: bool) -> None:
         """Assert the invariants: records contiguous from SND.UNA to SND.NXT, counts true."""
@@ -162,6 +186,9 @@ class Scoreboard:
         assert self.packets_out == sum(r.segments for r in records)
         assert self.lost_out == sum(r.segments for r in records if r.lost)
         assert self.retrans_out == sum(r.segments for r in records if r.retransmitted)
+        pending = [r for r in records if r.lost and not r.retransmitted]
+        assert self.pending_out == sum(r.segments for r in pending)
+        assert not pending or pending[0].seq >= self.pending_from
         if sack_ok:
             assert self.sacked_out == sum(r.segments for r in records if r.sacked)
         assert self.sacked_out + self.lost_out <= self.packets_out
