@@ -19,6 +19,12 @@ class TcpConfig:
     dsack: bool = True
     window_scaling: bool = True
     congestion_control: str = "cubic"
+    ecn: int = 2
+    """RFC 3168: 0 never, 1 ask for it and accept it, 2 accept it when the peer asks (Linux's tcp_ecn)."""
+    ecn_fallback: bool = True
+    """RFC 3168 6.1.1.1: a SYN that goes unanswered is sent again without asking."""
+    abe: bool = False
+    """RFC 8511: reduce less for a mark than for a loss. Linux does not do it."""
     initial_cwnd: int = 10
     """Segments; RFC 6928."""
     initial_rto: Micros = 1 * SECOND

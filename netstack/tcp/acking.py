@@ -67,6 +67,12 @@ class AckPolicy:
         quick = rcv_wnd // (2 * self.rcv_mss) or 2
         self.quick = max(self.quick, min(quick, most))
 
+    def hurry(self, most: int, rcv_wnd: Octets) -> None:
+        """The same, in the middle of a connection: whatever exchange went on, and however it was paced, is over."""
+        self.enter_quick(most, rcv_wnd)
+        self.pingpong = False
+        self.ato = 40 * MILLISECOND
+
     def decide(
         self, unacked: Octets, gaps: bool, may_widen: bool, srtt: Micros, config: TcpConfig, now: Micros
     ) -> None:

@@ -65,7 +65,12 @@ def take_steps(conn: Connection, seg: Arrival, now: Micros) -> None:
         return
     if seg.flags & URG:
         check_urgent(conn, seg)
-    take_text(conn, seg, now)
+    if conn.ecn is None:
+        take_text(conn, seg, now)
+    else:
+        expected = conn.tcb.rcv_nxt
+        take_text(conn, seg, now)
+        conn.ecn.on_text(conn, seg, expected)
     if seg.flags & FIN:
         check_fin(conn, seg, now)
     conn.predict()
@@ -259,7 +264,10 @@ def _apply_ack(conn: Connection, seg: Arrival, ack: int, duplicate: bool, now: M
     ts_ecr = echoed_at(ecr, tcb.ts_offset, now) if ecr is not None and tcb.ts_ok else None
     had_packets = bool(recovery.scoreboard.records)
     recovery.new_data_waits = conn.send_buffer.end > tcb.snd_nxt and tcb.snd_una + tcb.snd_wnd > tcb.snd_nxt
-    restart = recovery.on_ack(ack, seg.options.sack, duplicate, ts_ecr, now)
+    if conn.ecn is None:
+        restart = recovery.on_ack(ack, seg.options.sack, duplicate, ts_ecr, now)
+    else:
+        restart = conn.ecn.on_ack(recovery, seg, ack, duplicate, ts_ecr, now)
     conn.on_acked(prior_una, had_packets, restart, seg, now)
     if conn.fin_sent and prior_una <= conn.send_buffer.end < ack:
         _fin_acked(conn, now)

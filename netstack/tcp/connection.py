@@ -32,6 +32,7 @@ class Connection(UserCalls):
     def on_segment(
         self,
         frame: bytes,
+        ip_at: int,
         at: int,
         text: int,
         end: int,
@@ -42,7 +43,10 @@ class Connection(UserCalls):
         urgent: int,
         now: Micros,
     ) -> None:
-        """A segment with a valid checksum: header at `at`, text at `text`..`end` of `frame`, fields as on the wire."""
+        """A segment with a valid checksum: header at `at`, text at `text`..`end` of `frame`, fields as on the wire.
+
+        `ip_at`: where the header of IP is, for those who look at its ECN field.
+        """
         tcb = self.tcb
         self.last_received_at = now
         self.keepalives_out = 0
@@ -55,12 +59,12 @@ class Connection(UserCalls):
             ts_val = 0
             if tcb.ts_ok:
                 if text - at != 32:
-                    return self._arrive(frame, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
+                    return self._arrive(frame, ip_at, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
                 word, ts_val, _ = ALIGNED.unpack_from(frame, at + 20)
                 if word != ALIGNED_TIMESTAMP or (ts_val - tcb.ts_recent) & 0x8000_0000:
-                    return self._arrive(frame, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
+                    return self._arrive(frame, ip_at, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
             elif text - at != 20:
-                return self._arrive(frame, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
+                return self._arrive(frame, ip_at, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
             una = tcb.snd_una
             ack = una + ((wire_ack - una) & MASK)
             length = end - text
@@ -68,7 +72,7 @@ class Connection(UserCalls):
                 wnd = window << tcb.snd_wscale
                 if length or ack > una or not self.recovery.scoreboard.records or wnd != tcb.snd_wnd:
                     return self._predicted(frame, text, end, ack, wnd, ts_val, flags, now)
-        return self._arrive(frame, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
+        return self._arrive(frame, ip_at, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
 
     def _predicted(
         self, frame: bytes, text: int, end: int, ack: Seq, wnd: Octets, ts_val: int, flags: int, now: Micros
@@ -109,8 +113,8 @@ class Connection(UserCalls):
             self.deliver(data, bool(flags & 8), now)
 
     def _arrive(
-        self, frame: bytes, at: int, text: int, end: int, wire_seq: int, wire_ack: int, flags: int, window: int,
-        urgent: int, now: Micros,
+        self, frame: bytes, ip_at: int, at: int, text: int, end: int, wire_seq: int, wire_ack: int, flags: int,
+        window: int, urgent: int, now: Micros,
     ) -> None:  # fmt: skip
         tcb = self.tcb
         if end > text:
@@ -119,7 +123,7 @@ class Connection(UserCalls):
         else:
             self.unpredicted_bare += 1
         seq, ack = unwrap(wire_seq, tcb.rcv_nxt), unwrap(wire_ack, tcb.snd_una)
-        seg = Arrival(frame, text, end, at + 20, seq, ack, flags, window, urgent)
+        seg = Arrival(frame, ip_at, text, end, at + 20, seq, ack, flags, window, urgent)
         if tcb.state is SYN_SENT:
             opening.syn_sent_arrives(self, seg, now)
         elif tcb.state is not CLOSED:

@@ -41,6 +41,7 @@ from netstack.wire.tcp import ACK, RST
 
 if TYPE_CHECKING:
     from netstack.tcp.demux import Tcp
+    from netstack.tcp.ecn import Ecn
     from netstack.tcp.listener import Listener
 
 NEVER: Micros = 1 << 62
@@ -60,6 +61,8 @@ class ConnectionCore:
         "data_segs_in",
         "data_segs_out",
         "duplicate",
+        "ecn",
+        "ecn_asked",
         "error",
         "established_at",
         "fin_queued",
@@ -163,6 +166,10 @@ class ConnectionCore:
         """The peer's SYN carried a window scale option, so ours may too (RFC 7323 2.2)."""
         self.duplicate: tuple[Seq, Seq] | None = None
         """What arrived twice and the next ACK reports (D-SACK)."""
+        self.ecn: Ecn | None = None
+        """ECN was negotiated."""
+        self.ecn_asked = False
+        """Our SYN asked for ECN."""
         self.opened_at: Micros = -1
         """When our first SYN or SYN-ACK left."""
         self.small_sent: Seq = iss

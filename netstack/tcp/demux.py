@@ -15,13 +15,14 @@ from netstack.counters import Counters
 from netstack.events import Dropped, Sink
 from netstack.ip.ipv4 import Ipv4
 from netstack.ip.path import Path
-from netstack.tcp import icmp
+from netstack.tcp import ecn, icmp
 from netstack.tcp.census import Census
 from netstack.tcp.challenge import ChallengeLimit
 from netstack.tcp.closed import answer, reset
 from netstack.tcp.congestion import ALGORITHMS, CongestionControl
 from netstack.tcp.connection import Connection
 from netstack.tcp.core import ConnectionCore
+from netstack.tcp.ecn_connection import EcnConnection
 from netstack.tcp.iss import Secret
 from netstack.tcp.listener import Listener
 from netstack.tcp.opening import hear_syn
@@ -111,19 +112,19 @@ class Tcp:
             return
         conn = self.connections.get(pair + frame[at : at + 4])
         if conn is not None:
-            conn.on_segment(frame, at, text, end, seq, ack, offset_flags & 0x1FF, window, urgent, now)
+            conn.on_segment(frame, ip_at, at, text, end, seq, ack, offset_flags & 0x1FF, window, urgent, now)
             return
-        self._no_connection(frame, at, text, end, pair, seq, ack, offset_flags & 0x1FF, window, urgent, now)
+        self._no_connection(frame, ip_at, at, text, end, pair, seq, ack, offset_flags & 0x1FF, window, urgent, now)
 
     def _no_connection(
-        self, frame: bytes, at: int, text: int, end: int, pair: bytes, seq: int, ack: int, flags: int, window: int,
-        urgent: int, now: Micros,
+        self, frame: bytes, ip_at: int, at: int, text: int, end: int, pair: bytes, seq: int, ack: int, flags: int,
+        window: int, urgent: int, now: Micros,
     ) -> None:  # fmt: skip
         half = len(pair) // 2
         port = frame[at + 2] << 8 | frame[at + 3]
         listener = self.listeners.get((pair[half:], port)) or self.listeners.get((bytes(half), port))
         if listener is not None:
-            seg = Arrival(frame, text, end, at + 20, seq, ack, flags, window, urgent)
+            seg = Arrival(frame, ip_at, text, end, at + 20, seq, ack, flags, window, urgent)
             listener.syn_arrives(seg, pair + frame[at : at + 4], pair, now)
             return
         self.drop("no_listener", now)
@@ -193,10 +194,15 @@ class Tcp:
         conn.tcb.ts_offset = self.timestamp_offset(pair)
         conn.tcb.state = LISTEN
         hear_syn(conn, seg, now)
+        ecn.on_syn(conn, seg)
         conn.move(Cause.PEER_SYN)
         conn.segs_in = 1
         self.connections[key] = conn
         return conn
+
+    def make_ecn_capable(self, conn: ConnectionCore) -> None:
+        """ECN was negotiated for `conn`."""
+        conn.__class__ = EcnConnection
 
     def listen(self, address: bytes, port: int, backlog: int, options: SocketOptions | None = None) -> Listener:
         """Passive open (3.10.1). `address` zeros: any of ours. OSError(EADDRINUSE) when somebody listens there."""
@@ -289,8 +295,8 @@ class Tcp:
         wait.release(cause)
 
     def reopen(
-        self, wait: TimeWait, frame: bytes, at: int, text: int, end: int, seq: int, ack: int, flags: int, window: int,
-        urgent: int, now: Micros,
+        self, wait: TimeWait, frame: bytes, ip_at: int, at: int, text: int, end: int, seq: int, ack: int, flags: int,
+        window: int, urgent: int, now: Micros,
     ) -> None:  # fmt: skip
         """RFC 6191, RFC 9293 3.10.7.4 fourth: a new SYN in TIME-WAIT opens a new incarnation, ISS beyond the old."""
         half = (len(wait.key) - 4) // 2
@@ -301,7 +307,7 @@ class Tcp:
             wait.mark()
             return
         self.end_time_wait(wait, Cause.TWO_MSL_PASSED)
-        seg = Arrival(frame, text, end, at + 20, seq, ack, flags, window, urgent)
+        seg = Arrival(frame, ip_at, text, end, at + 20, seq, ack, flags, window, urgent)
         listener.syn_arrives(seg, wait.key, pair, now, wait.snd_nxt + 65_537)
 
     # -- transmit, timers ----------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from netstack.tcp.listener import Listener
     from netstack.units import Micros
 
-OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE = 1, 2, 4
+OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_ECN, OPT_ECN_SEEN = 1, 2, 4, 8, 16
 """Bits of `options` (TCPI_OPT_*)."""
 UNLIMITED = (1 << 64) - 1
 _NO_MINIMUM = 0xFFFF_FFFF
@@ -35,6 +35,8 @@ def _state(conn: ConnectionCore) -> dict[str, int]:
     options = OPT_TIMESTAMPS if tcb.ts_ok else 0
     options |= OPT_SACK if tcb.sack_ok else 0
     options |= OPT_WSCALE if conn.wscale_seen else 0
+    if conn.ecn is not None:
+        options |= OPT_ECN | OPT_ECN_SEEN if conn.ecn.seen else OPT_ECN
     return {
         "state": tcb.state.number,
         "ca_state": recovery.ca_state,

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from netstack.events import SegmentSent
 from netstack.ip.path import Path
 from netstack.seq import MASK
-from netstack.tcp import output, timers, window
+from netstack.tcp import ecn, output, timers, window
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.scoreboard import Sent
 from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import LISTEN, SYN_SENT, Cause
 from netstack.units import Micros, Octets
 from netstack.wire.checksum import ones_sum
-from netstack.wire.tcp import ACK, RST, SYN
+from netstack.wire.tcp import ACK, ECE, RST, SYN
 from netstack.wire.tcp_options import Options, build_syn
 
 if TYPE_CHECKING:
@@ -88,7 +88,10 @@ def transmit(conn: ConnectionCore, now: Micros) -> None:
 
 def _send_syn(conn: ConnectionCore, now: Micros) -> None:
     tcb, board = conn.tcb, conn.recovery.scoreboard
-    flags = SYN if tcb.state is SYN_SENT else SYN | ACK
+    if tcb.state is SYN_SENT:
+        flags = SYN | ecn.ask(conn, bool(board.records))
+    else:
+        flags = SYN | ACK | (ECE if conn.ecn is not None else 0)
     options = offer(conn, now)
     tcb.rcv_wnd = min(conn.window.ssthresh, window.MAX_UNSCALED)  # never scaled on a SYN (RFC 7323 2.2)
     tcb.rcv_wup = tcb.rcv_nxt
@@ -154,12 +157,14 @@ def syn_sent_arrives(conn: ConnectionCore, seg: Arrival, now: Micros) -> None:
         return
     hear_syn(conn, seg, now)
     if not seg.flags & ACK:
+        ecn.on_syn(conn, seg)
         conn.move(Cause.PEER_SYN)  # simultaneous open (3.5, Figure 8): <SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>
         conn.syn_due = True
         for syn in conn.recovery.scoreboard.records:  # none, when the peer's SYN came before ours left
             syn.times = 0
         conn.mark()
         return
+    ecn.on_syn_ack(conn, seg)
     ecr = seg.options.ts_ecr
     ts_ecr = echoed_at(ecr, tcb.ts_offset, now) if ecr is not None and tcb.ts_ok else None
     tcb.snd_wnd = tcb.max_snd_wnd = seg.wnd

@@ -92,6 +92,10 @@ def segment(
     if acking.scheduled or acking.quick:
         acking.on_sent(1)
     length = len(payload)
+    options = conn.options
+    tos = options.tos
+    if conn.ecn is not None:
+        flags, tos = conn.ecn.stamp(conn.recovery, seq, length, flags, tos)
     if tcb.sack_ok and (receive.held or conn.duplicate is not None):
         head = _head_with_sack(conn, seq, flags, window, bool(length), now)
         total = path.pseudo + len(head) + length
@@ -130,7 +134,7 @@ def segment(
         conn.data_segs_out += segments
     if tcp.events is not None:
         tcp.events(SegmentSent(now, conn.key, seq, rcv_nxt, flags, tcb.rcv_wnd, length, why))
-    path.send(head, payload, mss, conn.options.tos, now, conn.options.ttl or 64)
+    path.send(head, payload, mss, tos, now, options.ttl or 64)
 
 
 def _count_zero_window(conn: ConnectionCore, before: Octets) -> None:
@@ -173,11 +177,12 @@ def send_ack(conn: ConnectionCore, now: Micros) -> None:
 def _send_range(conn: ConnectionCore, seq: Seq, length: Octets, flags: int, mss: Octets, now: Micros, why: str) -> None:
     """Octets [seq, seq + length), PSH and FIN on the last: in one piece if the device segments, else cut here."""
     mss -= _sack_room(conn)
-    if length <= mss or (conn.path.offload and length <= MAX_SUPER_SEGMENT):
+    merge = conn.path.offload and (conn.ecn is None or conn.ecn.may_merge(conn.recovery))
+    if length <= mss or (merge and length <= MAX_SUPER_SEGMENT):
         payload = conn.send_buffer.read(seq, length) if length else b""
         segment(conn, seq, payload, flags, mss, now, why)
         return
-    step = _most_at_once(mss) if conn.path.offload else mss
+    step = _most_at_once(mss) if merge else mss
     end = seq + length
     while seq < end:
         take = min(step, end - seq)

@@ -269,6 +269,7 @@ class Recovery(Reduction):
             self._prior_ssthresh = self._current_ssthresh()
             self._prior_cwnd = cc.cwnd
             cc.ssthresh = cc.ssthresh_after_loss()
+            self.cwr_due = True
             cc.on_timeout(now)
             self._start_undo()
         if self.ca_state <= DISORDER and board.sacked_out >= self.config.reordering:

@@ -15,6 +15,8 @@ from netstack.units import Micros, Octets, Seq
 
 OPEN, DISORDER, CWR, RECOVERY, LOSS = range(5)
 """tcpi_ca_state's numbers."""
+BETA_ECN = {"reno": 0.8, "cubic": 0.85}
+"""RFC 8511 3.1, 4.1: what remains of cwnd after a mark; a queue that marks is shorter than one that overflows."""
 
 
 class Reduction:
@@ -32,6 +34,7 @@ class Reduction:
         "config",
         "cwnd_limited",
         "cwnd_limited_until",
+        "cwr_due",
         "data_repeated",
         "delivered",
         "ecn_mark",
@@ -99,6 +102,9 @@ class Reduction:
         """Up to here records were sent again although, since an undo, nothing says so: Karn."""
         self.frto = False
         self.ecn_mark = False
+        """The ACK being taken in says that a router marked something (RFC 3168 6.1.2)."""
+        self.cwr_due = False
+        """cwnd was reduced: with ECN, the next new data says so."""
         self.again_in: Micros = 0
         """RACK wants to look again this long from now; 0: no."""
         self.new_data_waits = False
@@ -126,6 +132,7 @@ class Reduction:
         self._prior_cwnd = cc.cwnd
         self._prr_delivered = self.prr_out = 0
         cc.ssthresh = cc.ssthresh_after_loss()
+        self.cwr_due = True
 
     def _reduce(self, delivered: int, newly_lost: int) -> None:
         """RFC 6937 3: cwnd follows what is delivered down to ssthresh, then rebuilds by slow start up to it."""
@@ -151,6 +158,9 @@ class Reduction:
             self.undo_marker = None
             self._start_reduction()
             self.ca_state = CWR
+            cc = self.cc
+            if self.config.abe and cc.name in BETA_ECN:
+                cc.ssthresh = max(cc.ssthresh, int(self._prior_cwnd * BETA_ECN[cc.name]))
 
     def _end_reduction(self) -> None:
         cc = self.cc
@@ -199,6 +209,7 @@ class Reduction:
         if self._prior_ssthresh:
             cc.cwnd = cc.cwnd_after_undo(self._prior_cwnd)
             cc.ssthresh = max(cc.ssthresh, self._prior_ssthresh)
+            self.cwr_due = False
         self.undo_marker = None
         self.rack.advanced = True
 

@@ -3,6 +3,7 @@
 Only the slow path builds one; header prediction in `connection` works on the bare fields.
 """
 
+from netstack.ip.ecn import field
 from netstack.units import Micros, Octets, Seq
 from netstack.wire.tcp import FIN, SYN
 from netstack.wire.tcp_options import Options, parse
@@ -11,13 +12,15 @@ from netstack.wire.tcp_options import Options, parse
 class Arrival:
     """SEG.SEQ, SEG.ACK, SEG.LEN, SEG.WND of one segment, and where its text lies."""
 
-    __slots__ = ("ack", "data", "flags", "length", "options", "seq", "text", "urgent", "wnd")
+    __slots__ = ("ack", "data", "flags", "ip_at", "length", "options", "seq", "text", "urgent", "wnd")
 
     def __init__(
-        self, data: bytes, text: int, end: int, options_at: int,
+        self, data: bytes, ip_at: int, text: int, end: int, options_at: int,
         seq: Seq, ack: Seq, flags: int, wnd: Octets, urgent: int,
     ) -> None:  # fmt: skip
         self.data = data
+        self.ip_at = ip_at
+        """Offset of the IP header in `data`."""
         self.text = text
         """Offset of the first octet of text in `data`."""
         self.length: Octets = end - text
@@ -28,6 +31,11 @@ class Arrival:
         self.wnd = wnd
         self.urgent = urgent
         self.options: Options = parse(data, options_at, text)
+
+    @property
+    def ecn(self) -> int:
+        """The codepoint in the IP header (RFC 3168 5)."""
+        return field(self.data, self.ip_at)
 
     @property
     def end(self) -> Seq:

@@ -104,7 +104,7 @@ def open_by_ack(listener: Listener, seg: Arrival, key: bytes, pair: bytes, now: 
     if listener.is_full:
         listener.count_overflow(now)
         return True
-    syn = Arrival(b"", 0, 0, 0, irs, 0, SYN, 0, 0)
+    syn = Arrival(seg.data, seg.ip_at, 0, 0, 0, irs, 0, SYN, 0, 0)
     syn.options = options
     conn = tcp.passive(listener, key, pair, syn, now, iss)
     if conn is not None:

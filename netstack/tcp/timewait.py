@@ -68,8 +68,8 @@ class TimeWait:
         return TIME_WAIT
 
     def on_segment(
-        self, frame: bytes, at: int, text: int, end: int, wire_seq: int, wire_ack: int, flags: int, window: int,
-        urgent: int, now: Micros,
+        self, frame: bytes, ip_at: int, at: int, text: int, end: int, wire_seq: int, wire_ack: int, flags: int,
+        window: int, urgent: int, now: Micros,
     ) -> None:  # fmt: skip
         """A segment for the old connection, or the SYN of a new one."""
         seq = unwrap(wire_seq, self.rcv_nxt)
@@ -89,7 +89,7 @@ class TimeWait:
         if flags & SYN and not flags & ACK and not old:
             newer = self.ts_ok and options.ts_val is not None and 0 < (options.ts_val - self.ts_recent) & MASK < 1 << 31
             if seq > self.rcv_nxt or newer:
-                self.tcp.reopen(self, frame, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
+                self.tcp.reopen(self, frame, ip_at, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
                 return
         if old:
             self.tcp.counters.mib["TcpExtPAWSEstab"] += 1

@@ -268,7 +268,7 @@ def test_syn_from_an_impossible_source_is_ignored(wire, source):  # RFC 9293 MUS
 
 
 def test_ece_and_cwr_and_reserved_bits_do_no_harm(wire):  # 3.1: reserved bits are ignored
-    wire.listen().rx("SEW 0:0(0) <mss 1460>").tx("S. 0:0(0) ack 1").rx(". 1:1(0) ack 1").accept()
+    wire.setup(ecn=0).listen().rx("SEW 0:0(0) <mss 1460>").tx("S. 0:0(0) ack 1").rx(". 1:1(0) ack 1").accept()
     wire.rx("P.EW 1:11(10) ack 1").tx(". 1:1(0) ack 11").recv(10)
 
 
