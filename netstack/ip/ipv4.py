@@ -10,6 +10,7 @@ from struct import Struct
 from netstack.config import Config
 from netstack.counters import Counters
 from netstack.events import Dropped, Sink
+from netstack.ip import ecn
 from netstack.ip.fragment import Reassembly
 from netstack.ip.output import Output
 from netstack.ip.route import BROADCAST, LOCAL, MULTICAST, UNICAST
@@ -25,8 +26,8 @@ Receive = Callable[[bytes, Octets, Octets, Octets, bytes, bool, Micros], None]
 SendError = Callable[[bytes, Octets, int, int, int, int, Micros], None]
 """`send_error(frame, ip_at, type, code, word1, word2, now)`: see `Icmp.error`."""
 
-_FIELDS = Struct("!BxHxxHxBxx8s").unpack_from
-"""version and IHL, total length, flags and offset, protocol, both addresses."""
+_FIELDS = Struct("!HHxxHxBxx8s").unpack_from
+"""version to TOS, total length, flags and offset, protocol, both addresses."""
 _VERIFIED = NEEDS_CSUM | DATA_VALID
 
 ALL_HOSTS = bytes((224, 0, 0, 1))  # RFC 1112 4: every host is in this group
@@ -54,6 +55,9 @@ class Ipv4(Output):
         self.events = events
         self.protocols: dict[int, Receive] = {}
         self.send_error: SendError | None = None
+        self.malformed = 0
+        """Packets dropped for their header."""
+        counters.sources.append(self._without_ect)
         self.reassembly = Reassembly(config.reassembly_memory, config.reassembly_timeout, counters)
         self._peers: set[bytes] = set()  # pairs found to be a good source and our address
 
@@ -62,9 +66,9 @@ class Ipv4(Output):
         self._mib["IpInReceives"] += 1
         room = len(frame) - at
         if room >= 20:
-            version_ihl, total_length, fragment, protocol, pair = _FIELDS(frame, at)
+            version_tos, total_length, fragment, protocol, pair = _FIELDS(frame, at)
             if (
-                version_ihl == 0x45
+                version_tos & 0xFF00 == 0x4500
                 and 20 <= total_length <= room
                 and not fragment & 0x3FFF
                 and pair in self._peers
@@ -73,6 +77,8 @@ class Ipv4(Output):
                 receive = self.protocols.get(protocol)
                 if receive is not None:
                     self._mib["IpInDelivers"] += 1
+                    if version_tos & 3:
+                        self._mib[ecn.COUNTERS[version_tos & 3]] += 1
                     receive(frame, at, at + 20, at + total_length, pair, frame[0] & 3 != 0, now)
                     return
         self._accept(frame, at, now)
@@ -98,6 +104,7 @@ class Ipv4(Output):
         reason = self._check_header(frame, at)
         if reason is not None:
             self._mib["IpInHdrErrors"] += 1
+            self.malformed += 1
             self._drop(reason, now)
             return
         header = ipv4.parse(frame, at)
@@ -127,9 +134,9 @@ class Ipv4(Output):
         room = len(frame) - at
         if room < ipv4.HEADER_LEN:
             return "ipv4.too_short"
-        version_ihl, total_length, *_ = _FIELDS(frame, at)
-        header_len = (version_ihl & 0xF) << 2
-        if version_ihl >> 4 != 4:
+        version_tos, total_length, *_ = _FIELDS(frame, at)
+        header_len = (version_tos >> 8 & 0xF) << 2
+        if version_tos >> 12 != 4:
             return "ipv4.bad_version"
         if header_len < ipv4.HEADER_LEN or header_len > room:
             return "ipv4.bad_header_length"
@@ -141,6 +148,8 @@ class Ipv4(Output):
         if not ipv4.checksum_valid(frame, at):
             self._mib["IpExtInCsumErrors"] += 1
             return "ipv4.bad_checksum"
+        if version_tos & 3:
+            self._mib[ecn.COUNTERS[version_tos & 3]] += 1
         return None
 
     def _check_addresses(self, header: ipv4.Header, group_frame: bool) -> str | None:
@@ -198,6 +207,12 @@ class Ipv4(Output):
         if len(self._peers) >= MAX_PEERS:
             self._peers.clear()
         self._peers.add(pair)
+
+    def _without_ect(self) -> dict[str, int]:
+        """IpExtInNoECTPkts: what came, was no rubbish, and is not counted as something else."""
+        mib = self._mib
+        marked = sum(mib[name] for name in ecn.COUNTERS[1:])
+        return {ecn.COUNTERS[0]: mib["IpInReceives"] - self.malformed - marked}
 
     # -- time
 
