@@ -222,6 +222,10 @@ def _send_alone(conn: ConnectionCore, now: Micros) -> bool:
         return False
     board.records.append(Sent(snd_nxt, end, 1, now))
     board.packets_out = 1
+    watch = conn.chrono
+    if not watch.kind:
+        watch.kind = BUSY
+        watch.since = now
     tcb.snd_nxt = end
     if length != mss:
         conn.small_sent = end
@@ -246,6 +250,7 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
     mss = conn.send_mss
     if not board.records:
         _restart_after_idle(conn, now)
+        conn.chrono.start(BUSY, now)
     edge = tcb.snd_una + tcb.snd_wnd
     limited = False
     sent_any = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from errno import EPIPE
 
-from netstack.tcp.chrono import BUSY
 from netstack.tcp.core import ConnectionCore
 from netstack.tcp.output import MAX_SUPER_SEGMENT
 from netstack.tcp.state import CLOSED, FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Cause
@@ -63,10 +62,6 @@ class UserCalls(ConnectionCore):
             if size > self.tcb.max_snd_wnd >> 1:
                 self._push_within(size)
             buffer.append(data)
-            chrono = self.chrono
-            if not chrono.kind:
-                chrono.kind = BUSY
-                chrono.since = self.tcp.now
             if not self.marked:
                 self.marked = True
                 self.tcp.ready.append(self)
@@ -139,7 +134,6 @@ class UserCalls(ConnectionCore):
             self.finish()
             return
         self.fin_queued = True
-        self.chrono.start(BUSY, self.tcp.now)
         if state is not SYN_RECEIVED:  # there it waits for ESTABLISHED: see `on_open`
             self.move(Cause.CLOSE_CALLED)
         self.mark()
