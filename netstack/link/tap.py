@@ -29,6 +29,10 @@ _REASONS = {
 }
 
 
+JOINED: Octets = 2_048
+"""Payloads below this are cheaper copied behind their header than gathered by writev."""
+
+
 class TapDevice:
     """A Device on /dev/net/tun, opened with IFF_VNET_HDR in the current network namespace.
 
@@ -94,10 +98,10 @@ class TapDevice:
     def write(self, head: bytes, payload: bytes | memoryview, now: Micros) -> None:
         """Hand `head + payload` to the kernel; what it does not take is lost, as on any link, and counted."""
         try:
-            if payload:
-                os.writev(self._fd, (head, payload))
+            if len(payload) < JOINED:
+                os.write(self._fd, head + payload if payload else head)
             else:
-                os.write(self._fd, head)
+                os.writev(self._fd, (head, payload))
         except OSError as error:
             self._count("write", error)
 
