@@ -15,11 +15,13 @@ _SMALL = 1024
 class SendBuffer:
     """The octets `[start, end)` of the stream; `start` is the first one not acknowledged yet."""
 
-    __slots__ = ("_chunks", "_head", "_starts", "end", "start")
+    __slots__ = ("_chunks", "_head", "_starts", "end", "grown", "start")
 
     def __init__(self, start: Seq) -> None:
         self.start: Seq = start
         self.end: Seq = start
+        self.grown: Octets = 0
+        """The most that auto-tuning has allowed so far."""
         self._chunks: list[bytes] = []
         self._starts: list[Seq] = []
         self._head = 0

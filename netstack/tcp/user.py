@@ -34,11 +34,19 @@ class UserCalls(ConnectionCore):
 
     @property
     def send_limit(self) -> Octets:
-        """The send buffer's size: SO_SNDBUF, or what keeps twice cwnd, within tcp_wmem (Linux's auto-tuning)."""
+        """The send buffer's size: SO_SNDBUF, or what keeps twice cwnd, within tcp_wmem (Linux's auto-tuning).
+
+        It never becomes smaller: what a loss leaves unacknowledged takes room just when cwnd is reduced, and new data
+        must be there for recovery to send.
+        """
         if self.options.sndbuf:
             return self.options.sndbuf
         _, default, most = self.tcp.config.wmem
-        return min(max(default, 2 * self.recovery.cc.cwnd * self.tcb.smss), most)
+        wanted = min(max(default, 2 * self.recovery.cc.cwnd * self.tcb.smss), most)
+        buffer = self.send_buffer
+        if wanted > buffer.grown:
+            buffer.grown = wanted
+        return buffer.grown
 
     def send(self, data: bytes, more: bool = False) -> Octets:
         """Queue octets; returns how many were taken (0: the buffer is full; WRITABLE will say when it is not).

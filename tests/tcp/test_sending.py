@@ -113,6 +113,17 @@ def test_buffer_grows_with_cwnd(wire):  # Linux: send buffer auto-tuning, up to 
     wire.take()
 
 
+def test_buffer_does_not_shrink_when_cwnd_does(wire):  # Linux; recovery needs new data just then (RFC 6675 5)
+    wire.setup(wmem=(4096, 16_384, 40_000), congestion_control="reno").established(syn="mss 1000,sackOK")
+    wire.send(60_000, accepted=20_000)
+    burst(wire, 1, 10_001)
+    acks(wire, *range(1001, 11_001, 1000))
+    assert wire.conn.send_limit == 40_000
+    wire.conn.recovery.cc.cwnd = 5
+    assert wire.conn.send_limit == 40_000
+    wire.take()
+
+
 def test_memory_is_released_as_it_is_acknowledged(wire):
     wire.established(syn="mss 1000")
     for _ in range(50):
