@@ -6,8 +6,6 @@ from collections import deque
 from collections.abc import Iterator
 from errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENETUNREACH
 from functools import cached_property
-from heapq import heappop, heappush
-from itertools import count
 from typing import Protocol
 
 from netstack.config import TcpConfig
@@ -32,7 +30,7 @@ from netstack.tcp.replies import CHECKSUM_AT, PROTOCOL, Replies
 from netstack.tcp.segment import Arrival
 from netstack.tcp.state import LISTEN, Cause
 from netstack.tcp.timers import TimerQueue
-from netstack.tcp.timewait import TimeWait
+from netstack.tcp.timewait import TimeWait, TimeWaitQueue
 from netstack.units import Micros, Octets
 from netstack.wire.checksum import ones_sum
 from netstack.wire.tcp import HEADER, SYN
@@ -78,8 +76,7 @@ class Tcp:
         self._rng = rng
         self.replies = Replies(ip, counters.mib)
         """What leaves on behalf of no connection."""
-        self._time_waits: list[tuple[Micros, int, TimeWait]] = []
-        self._order = count()
+        self.time_waits = TimeWaitQueue()
         self.ports = Ports(config.port_range, rng, self)
         ip.protocols[PROTOCOL] = self.receive
         ip.errors[PROTOCOL] = self.on_icmp_error
@@ -281,17 +278,16 @@ class Tcp:
         conn.acking.due = conn.acking.scheduled = False
         self.connections[conn.key] = wait
         self.census.bury(conn)
-        if len(self._time_waits) >= self.config.max_tw_buckets:
+        self.time_waits.add(wait)
+        if len(self.time_waits) > self.config.max_tw_buckets:
             self.counters.mib["TcpExtTCPTimeWaitOverflow"] += 1
             self.end_time_wait(wait, Cause.TWO_MSL_PASSED)
-            return
-        heappush(self._time_waits, (wait.expires_at, next(self._order), wait))
 
     def end_time_wait(self, wait: TimeWait, cause: Cause) -> None:
         """Give the four-tuple free."""
         if self.connections.get(wait.key) is wait:
             del self.connections[wait.key]
-        wait.expires_at = 0
+        self.time_waits.end(wait)
         wait.release(cause)
 
     def reopen(
@@ -343,22 +339,12 @@ class Tcp:
         """The earliest deadline of any connection; at once when one was interrupted in sending."""
         if self._unfinished:
             return self.now
-        at = self.timers.deadline()
-        waits = self._time_waits
-        while waits and not waits[0][2].expires_at:
-            heappop(waits)
-        if waits and (at is None or waits[0][0] < at):
-            at = waits[0][0]
-        return at
+        at, wait_at = self.timers.deadline(), self.time_waits.deadline()
+        return wait_at if at is None or (wait_at is not None and wait_at < at) else at
 
     def expire(self, now: Micros) -> None:
         """Do what is due."""
         self.now = now
         self.timers.expire(now)
-        waits = self._time_waits
-        while waits and waits[0][0] <= now:
-            _, _, wait = heappop(waits)
-            if wait.expires_at > now:  # restarted since it was queued
-                heappush(waits, (wait.expires_at, next(self._order), wait))
-            elif wait.expires_at:
-                self.end_time_wait(wait, Cause.TWO_MSL_PASSED)
+        while (wait := self.time_waits.due(now)) is not None:
+            self.end_time_wait(wait, Cause.TWO_MSL_PASSED)

@@ -1,13 +1,13 @@
 """Deadlines: the queue that finds the earliest one of all connections, and what each of a connection's means.
 
-A connection stores deadlines as ints and re-arms by storing another. The queue holds at most a few stale entries per
-connection: an entry that comes due too early is put back at the connection's real deadline.
+A connection stores deadlines as ints and re-arms by storing another. An entry that comes due too early is put back at
+the connection's real deadline; stale ones are thrown out once they are the majority.
 """
 
 from __future__ import annotations
 
 from errno import ETIMEDOUT
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -30,19 +30,34 @@ RETRANSMIT, REORDER, LOSS_PROBE, WINDOW_PROBE = "retransmit", "reorder", "loss-p
 """What `Connection.timer_at` is armed for: never two at once."""
 
 
+_LEAST = 64
+
+
 class TimerQueue:
     """A heap of (deadline, connection), lazily kept."""
 
-    __slots__ = ("_heap", "_order")
+    __slots__ = ("_heap", "_limit", "_order")
 
     def __init__(self) -> None:
         self._heap: list[tuple[Micros, int, ConnectionCore]] = []
         self._order = count()
+        self._limit = _LEAST
+        """Entries from which the stale ones are looked for: twice those that were not, last time."""
 
     def arm(self, conn: ConnectionCore, at: Micros) -> None:
         """Wake `conn` at `at`; the caller has seen that this is earlier than `conn.wake_at`."""
         conn.wake_at = at
         heappush(self._heap, (at, next(self._order), conn))
+        if len(self._heap) > self._limit:
+            self._prune()
+
+    def _prune(self) -> None:
+        """Keep one entry for each connection that has a deadline: a stale one may be due in hours (keepalive)."""
+        heap = self._heap
+        live = {conn: (at, n, conn) for at, n, conn in heap if at == conn.wake_at and conn.tcb.state is not CLOSED}
+        heap[:] = live.values()
+        heapify(heap)
+        self._limit = max(2 * len(heap), _LEAST)
 
     def deadline(self) -> Micros | None:
         """The earliest entry; it may be stale, which costs one early and harmless `expire`."""

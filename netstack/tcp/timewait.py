@@ -6,6 +6,8 @@ It answers a retransmitted FIN, absorbs strays, and lets a new incarnation open 
 
 from __future__ import annotations
 
+from heapq import heapify, heappop, heappush
+from itertools import count
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -123,3 +125,52 @@ class TimeWait:
             self._owner.move(cause)
             self._owner.finish()
             self._owner = None
+
+
+_SLACK = 64
+
+
+class TimeWaitQueue:
+    """Everybody in TIME-WAIT, by when it ends. Lazily kept: what ended early or was prolonged keeps its first place."""
+
+    __slots__ = ("_heap", "_living", "_order")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[Micros, int, TimeWait]] = []
+        self._order = count()
+        self._living = 0
+
+    def __len__(self) -> int:
+        return self._living
+
+    def add(self, wait: TimeWait) -> None:
+        """`wait` has begun. Those that are over are thrown out when they are more than half of what is kept."""
+        self._living += 1
+        heap = self._heap
+        if len(heap) > 2 * self._living + _SLACK:
+            heap[:] = [(one.expires_at, n, one) for _, n, one in heap if one.expires_at]
+            heapify(heap)
+        heappush(heap, (wait.expires_at, next(self._order), wait))
+
+    def end(self, wait: TimeWait) -> None:
+        """`wait` is over."""
+        self._living -= 1
+        wait.expires_at = 0
+
+    def deadline(self) -> Micros | None:
+        """When the first of them may end; None when there is none."""
+        heap = self._heap
+        while heap and not heap[0][2].expires_at:
+            heappop(heap)
+        return heap[0][0] if heap else None
+
+    def due(self, now: Micros) -> TimeWait | None:
+        """One whose time is over by `now`, for the caller to end; None: no more."""
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            _, _, wait = heappop(heap)
+            if wait.expires_at > now:  # restarted since it was queued
+                heappush(heap, (wait.expires_at, next(self._order), wait))
+            elif wait.expires_at:
+                return wait
+        return None

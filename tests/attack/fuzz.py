@@ -230,7 +230,7 @@ class Fight:
             raise Broken(f"left in the table: {[(str(c.state)) for c in self.tcp.connections.values()]}")
         if (at := self.stack.deadline()) is not None:
             raise Broken(f"an idle stack has a deadline at {at - self.now}")
-        left = len(self.tcp.timers._heap), len(self.tcp._time_waits), self.stack.ip.reassembly.used
+        left = len(self.tcp.timers._heap), len(self.tcp.time_waits._heap), self.stack.ip.reassembly.used
         if any(left):
             raise Broken(f"left behind: {left}")
         gc.collect()

@@ -1,10 +1,13 @@
-"""Nothing is forgotten: a timer runs while something is outstanding, and an answer that is due leaves in its turn."""
+"""Nothing is forgotten: a timer runs while something is outstanding, and an answer that is due leaves in its turn.
+
+And what is over is: neither time nor table is kept for it.
+"""
 
 import pytest
 
-from netstack.tcp.state import CLOSED, SYN_RECEIVED
+from netstack.tcp.state import CLOSED, SYN_RECEIVED, TIME_WAIT
 from netstack.units import MILLISECOND, SECOND
-from tests.script import FULL, US
+from tests.script import FULL, US, Wire
 
 
 def test_new_data_has_a_timer_after_a_spurious_timeout(wire):
@@ -56,3 +59,43 @@ def test_connection_to_ourselves_carries_more_than_one_segment(wire):  # MTU 65,
     assert len(got) == len(data)
     near.abort()
     far.abort()
+
+
+def test_exchanges_with_keepalive_leave_no_timers_behind(wire):
+    """Each exchange arms earlier deadlines than the one in two hours, and goes back to it."""
+    wire.established(keepalive=True)
+    for i in range(200):
+        wire.send(1).tx(f"P. {1 + i}:{2 + i}(1) ack 1").rx(f". 1:1(0) ack {2 + i}").after(500 * MILLISECOND)
+    assert wire.conn.keepalive_at
+    assert len(wire.stack.tcp.timers._heap) <= 64
+
+
+def test_connections_that_ended_leave_no_timers_behind(wire):
+    wire.listen(keepalive=True)
+    for port in range(40_000, 40_200):
+        one = wire.another(port).established().rx("R 1:1(0)")
+        assert one.conn.state is CLOSED
+    wire.quiet()
+    assert len(wire.stack.tcp.timers._heap) <= 64
+
+
+def time_wait(wire: Wire, port: int) -> Wire:
+    """A conversation that we have closed."""
+    other = wire.another(port).established()
+    other.call("close").tx("F. 1:1(0) ack 1").rx("F. 1:1(0) ack 2").tx(". 2:2(0) ack 2")
+    return other
+
+
+def test_time_waits_that_were_reset_make_room_at_once(wire):
+    wire.setup(max_tw_buckets=2).listen()
+    for port in range(40_000, 40_200):
+        time_wait(wire, port).state(TIME_WAIT).rx("R 2:2(0)").state(CLOSED)
+    assert not wire.mib["TcpExtTCPTimeWaitOverflow"]
+    assert len(wire.stack.tcp.time_waits) == 0
+    assert len(wire.stack.tcp.time_waits._heap) <= 66
+    two = [time_wait(wire, port).state(TIME_WAIT) for port in (1, 2)]
+    time_wait(wire, 3).state(CLOSED)
+    assert wire.mib["TcpExtTCPTimeWaitOverflow"] == 1
+    wire.after(60 * SECOND)
+    for one in two:
+        one.state(CLOSED)

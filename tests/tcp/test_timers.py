@@ -114,7 +114,7 @@ def user_timeout(wire, state, effect):
 def time_wait(wire, state, effect):
     reach(wire, state)
     if effect == "never":
-        assert not wire.stack.tcp._time_waits
+        assert not wire.stack.tcp.time_waits
         return
     wire.quiet(60 * SECOND - 1).state(STATES[state]).quiet(1).state(STATES[effect])
 
