@@ -293,12 +293,17 @@ class Reduction:
 
     def _limit_reno_sacks(self) -> None:
         board = self.scoreboard
-        most = board.packets_out - board.lost_out
+        most = self._most_reno_sacks()
         if board.sacked_out > most:
             board.sacked_out = max(0, most)
             self.rack.reordering = min(max(self.rack.reordering, board.packets_out), MAX_REORDERING)
             self.rack.reord_seen += 1
             self.mib["TcpExtTCPRenoReorder"] += 1
+
+    def _most_reno_sacks(self) -> int:
+        """Duplicate ACKs stand for segments that arrived, and at least one did not: the hole that they report."""
+        board = self.scoreboard
+        return board.packets_out - min(max(board.lost_out, 1), board.packets_out)
 
     def _remove_reno_sacks(self, acked: int) -> int:
         """A cumulative ACK covers the hole and what the duplicates stood for. Returns what it delivered."""
@@ -307,5 +312,5 @@ class Reduction:
         if acked > 0:
             newly = max(acked - board.sacked_out, 1)
             board.sacked_out = max(0, board.sacked_out - (acked - 1))
-        board.sacked_out = min(board.sacked_out, max(0, board.packets_out - board.lost_out))
+        board.sacked_out = min(board.sacked_out, self._most_reno_sacks())
         return newly
