@@ -102,8 +102,8 @@ Examples:
 @click.option("--seed", type=int, default=1, show_default=True, help="Of all chance.")
 @click.option("--mtu", type=click.IntRange(576, 65_535), default=1_500, show_default=True, metavar="OCTETS")
 @click.option("--offload/--no-offload", help="Receivers join segments that come back to back (GRO).  [default: not]")
-@quantity("--rmem", text.octets, "SIZE", "Largest receive buffer (tcp_rmem), as 64MB.")
-@quantity("--wmem", text.octets, "SIZE", "Largest send buffer (tcp_wmem).")
+@quantity("--rmem", text.octets, "SIZE", "Largest receive buffer (tcp_rmem), as 6MB.  [default: ample]")
+@quantity("--wmem", text.octets, "SIZE", "Largest send buffer (tcp_wmem).  [default: ample]")
 @click.option("--plot", metavar="FILE", type=click.Path(dir_okay=False), help="Draw it: .png, .svg or .pdf.")
 @click.option("--json", "json_file", metavar="FILE", type=click.Path(dir_okay=False), help="Write the figures.")
 @click.option("--csv", "csv_file", metavar="FILE", type=click.Path(dir_okay=False), help="Write cwnd etc. over time.")
@@ -153,11 +153,10 @@ def scenario(
              "ack_loss": ack_loss, "reorder": reorder, "reorder_by": reorder_by, "duplicate": duplicate}  # fmt: skip
     given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     link = Link(rate=rate, aqm=aqm, ecn=ecn, **queue, **given)
-    tcp = TcpConfig()
-    if rmem is not None:
-        tcp = replace(tcp, rmem=(*tcp.rmem[:2], rmem))
-    if wmem is not None:
-        tcp = replace(tcp, wmem=(*tcp.wmem[:2], wmem))
+    tcp = None
+    if rmem is not None or wmem is not None:
+        tcp = TcpConfig()
+        tcp = replace(tcp, rmem=(*tcp.rmem[:2], rmem or tcp.rmem[2]), wmem=(*tcp.wmem[:2], wmem or tcp.wmem[2]))
     starts, extras = start or (0,), extra_rtt or (0,)
     count = flows or max(len(cc), len(starts), len(extras))
     each = tuple(Flow(cc[i % len(cc)], starts[i % len(starts)], extras[i % len(extras)]) for i in range(count))

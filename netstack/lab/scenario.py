@@ -4,7 +4,7 @@ Rates are bits per second of Ethernet frames (without preamble and FCS, as in `l
 octets; probabilities are per packet, 0 to 1.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from netstack.config import TcpConfig
 from netstack.tcp.congestion import ALGORITHMS
@@ -97,6 +97,12 @@ class Link:
         """Rate x delay: what is on its way when the link is full and no queue stands."""
         return self.rate * self.rtt // (8 * SECOND)
 
+    def limit(self, mtu: Octets) -> Octets:
+        """The queue's limit in octets: at least two packets; when it is set in packets only, about what those hold."""
+        if self.queue or self.queue_packets:
+            return self.queue or self.queue_packets * (mtu + 14)
+        return max(int(self.queue_bdp * self.bdp), 2 * (mtu + 14))
+
 
 @dataclass(frozen=True, slots=True)
 class Flow:
@@ -131,8 +137,9 @@ class Scenario:
     mtu: Octets = 1_500
     coalesce: Micros = 0
     """Receivers take segments that arrive back to back within this time as one (GRO); 0: one by one."""
-    tcp: TcpConfig = field(default_factory=TcpConfig)
-    """Of all hosts; each flow's `cc` goes over it."""
+    tcp: TcpConfig | None = None
+    """Of all hosts; each flow's `cc` and the link's `ecn` go over it. None: the defaults, with buffers that may grow to
+    what the path can hold (Linux's 6 MB and 4 MB would be the limit on fast, long paths)."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.flows) <= MAX_FLOWS:
@@ -145,6 +152,18 @@ class Scenario:
             raise ValueError("size and coalesce cannot be negative")
         if not 576 <= self.mtu <= 65_535:
             raise ValueError(f"mtu must be 576 to 65535 octets, not {self.mtu}")
+
+
+def tcp_for(scenario: Scenario) -> TcpConfig:
+    """The configuration of the hosts, still without a flow's congestion control."""
+    link, tcp = scenario.link, scenario.tcp
+    if tcp is None:
+        tcp = TcpConfig()
+        longest = link.rtt + max(flow.extra_rtt for flow in scenario.flows)
+        held = link.rate * longest // (8 * SECOND) + link.limit(scenario.mtu)
+        most = 6 * held  # twice for what a buffer costs beyond its octets, the rest for what waits behind a loss
+        tcp = replace(tcp, rmem=(*tcp.rmem[:2], max(most, tcp.rmem[2])), wmem=(*tcp.wmem[:2], max(most, tcp.wmem[2])))
+    return replace(tcp, ecn=1) if link.ecn else tcp
 
 
 def _probability(name: str, value: float) -> None:

@@ -17,7 +17,7 @@ from netstack.lab.bottleneck import Bottleneck
 from netstack.lab.endpoint import Host, Lan
 from netstack.lab.leg import Leg
 from netstack.lab.result import FlowResult, FlowSeries, Result, fairness, percentiles
-from netstack.lab.scenario import Link, Scenario
+from netstack.lab.scenario import Link, Scenario, tcp_for
 from netstack.lab.transfer import PORT, Sink, Transfer
 from netstack.lab.watch import Meter, Watch
 from netstack.tcp.connection import Connection
@@ -39,6 +39,7 @@ class Simulation:
     def __init__(self, scenario: Scenario, record: bool = False) -> None:
         self.scenario = scenario
         self.agenda = Agenda()
+        self._tcp = tcp_for(scenario)
         count = len(scenario.flows)
         self._meters = [Meter(scenario.warmup, record) for _ in range(count)]
         self.watch = Watch(self._meters) if record else None
@@ -61,18 +62,17 @@ class Simulation:
 
     def _forward(self) -> Bottleneck:
         scenario, link = self.scenario, self.scenario.link
-        limit = link.queue
-        if not link.queue and not link.queue_packets:
-            limit = max(int(link.queue_bdp * link.bdp), 2 * (scenario.mtu + 14))
+        limit = link.limit(scenario.mtu)
+        octets = 0 if link.queue_packets and not link.queue else limit
         return Bottleneck(
-            self.agenda, link.rate, limit, link.queue_packets, _aqm(link, limit, scenario.mtu, self._random("aqm")),
+            self.agenda, link.rate, octets, link.queue_packets, _aqm(link, limit, scenario.mtu, self._random("aqm")),
             loss.of_data(link, self._random("loss")), link.duplicate, self._random("duplicate"),
             len(scenario.flows), self.watch,
         )  # fmt: skip
 
     def _host(self, number: int, way: Bottleneck, cc: str) -> Host:
         scenario = self.scenario
-        tcp = replace(scenario.tcp, congestion_control=cc) if cc else scenario.tcp
+        tcp = replace(self._tcp, congestion_control=cc) if cc else self._tcp
         return Host(self.agenda, self._lan, way, number, tcp, scenario.mtu, f"{scenario.seed} host {number}")
 
     def _transfer(self, flow: int) -> Transfer:
@@ -176,5 +176,4 @@ def _aqm(link: Link, limit: Octets, mtu: Octets, rng: Random) -> Aqm:
         return DropTail()
     if link.aqm == "codel":
         return CoDel(link.codel_target * _NANOSECONDS, link.codel_interval * _NANOSECONDS, mtu + 14)
-    limit = limit or link.queue_packets * (mtu + 14)
     return Red(limit, (mtu + 14) * 8 * SECOND * _NANOSECONDS // link.rate, rng)
