@@ -17,6 +17,7 @@ from netstack.ip.ecn import CE, ECT_0, NOT_ECT
 from netstack.wire.tcp import AE, CWR, ECE, SYN
 
 if TYPE_CHECKING:
+    from netstack.config import TcpConfig
     from netstack.tcp.core import ConnectionCore
     from netstack.tcp.recovery import Recovery
     from netstack.tcp.segment import Arrival
@@ -114,10 +115,16 @@ def ask(conn: ConnectionCore, again: bool) -> int:
 
 def on_syn(conn: ConnectionCore, seg: Arrival) -> None:
     """The peer's SYN reached a listener, or crossed ours."""
-    wanted = conn.tcp.config.ecn != OFF if conn.active is False else conn.ecn_asked
-    # ECT on a SYN is not allowed (6.1.1): who sets it, or passes it on like that, had better not be trusted.
-    if wanted and seg.flags & _SETUP == _SETUP and (seg.ecn == NOT_ECT or seg.flags & AE):
+    if wanted(conn.tcp.config, seg) and (not conn.active or conn.ecn_asked):
         begin(conn)
+
+
+def wanted(config: TcpConfig, seg: Arrival) -> bool:
+    """This is an ECN-setup SYN, and we are willing.
+
+    One that is itself ECN-capable is not, as 6.1.1 forbids that: something on its way sets bits of its own.
+    """
+    return config.ecn != OFF and seg.flags & _SETUP == _SETUP and (seg.ecn == NOT_ECT or bool(seg.flags & AE))
 
 
 def on_syn_ack(conn: ConnectionCore, seg: Arrival) -> None:

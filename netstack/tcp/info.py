@@ -90,6 +90,7 @@ def _sending(conn: ConnectionCore) -> dict[str, int]:
         "reordering": recovery.rack.reordering,
         "reord_seen": recovery.rack.reord_seen,
         "delivered": recovery.delivered,
+        "delivered_ce": 0 if conn.ecn is None else conn.ecn.delivered_ce,
         "pacing_rate": pacing_rate(conn),
         "max_pacing_rate": UNLIMITED,
         "notsent_bytes": max(conn.send_buffer.end - max(conn.tcb.snd_nxt, conn.tcb.iss + 1), 0),

@@ -12,11 +12,11 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from netstack.seq import MASK
-from netstack.tcp import opening, window
+from netstack.tcp import ecn, opening, window
 from netstack.tcp.arrive import take_steps
 from netstack.tcp.segment import Arrival
 from netstack.units import MINUTE, Micros, Octets
-from netstack.wire.tcp import ACK, SYN
+from netstack.wire.tcp import ACK, ECE, SYN
 from netstack.wire.tcp_options import TIMESTAMP_LEN, Options, build_syn
 
 if TYPE_CHECKING:
@@ -60,20 +60,24 @@ def answer(listener: Listener, seg: Arrival, key: bytes, pair: bytes, now: Micro
     if path is None:
         return
     config, theirs = tcp.config, seg.options
-    shift, sack, stamps = None, False, None
+    shift, sack, stamps, flags = None, False, None, SYN | ACK
     if config.timestamps and theirs.ts_val is not None:
         sack = config.sack and theirs.sack_permitted
         if config.window_scaling and theirs.wscale is not None:
             shift = window.scale_for(config, options.rcvbuf)
         bits = _NO_WSCALE if shift is None or theirs.wscale is None else theirs.wscale
-        stamp = _with_low_bits(now // 1000, bits | (_SACK if sack else 0))
+        bits |= _SACK if sack else 0
+        if ecn.wanted(config, seg):
+            bits |= _ECN
+            flags |= ECE
+        stamp = _with_low_bits(now // 1000, bits)
         stamps = stamp + tcp.timestamp_offset(pair), theirs.ts_val
     rmss = opening.receive_mss(path, options)
     octets = build_syn(rmss, shift, sack, stamps)
     offered = window.initial(options.rcvbuf or config.rmem[1], rmss - (TIMESTAMP_LEN if stamps else 0))
     cookie = build(listener, key, seg.seq, theirs.mss or config.base_mss, now)
     ports = int.from_bytes(key[-2:] + key[-4:-2], "big")
-    word = (20 + len(octets)) << 10 | SYN | ACK
+    word = (20 + len(octets)) << 10 | flags
     head = _PLAIN.pack(ports, cookie, (seg.seq + 1) & MASK, word, offered, 0, 0) + octets
     listener.overflowed_at = now
     tcp.counters.mib["TcpExtSyncookiesSent"] += 1
@@ -98,7 +102,8 @@ def open_by_ack(listener: Listener, seg: Arrival, key: bytes, pair: bytes, now: 
         tcp.counters.mib["TcpExtSyncookiesFailed"] += 1
         return False
     tcp.counters.mib["TcpExtSyncookiesRecv"] += 1
-    options = _recover(seg.options, mss, tcp.timestamp_offset(pair))
+    bits = _low_bits(seg.options, tcp.timestamp_offset(pair))
+    options = _recover(seg.options, mss, bits)
     if not _still_allowed(listener, options):
         return False
     if listener.is_full:
@@ -109,18 +114,24 @@ def open_by_ack(listener: Listener, seg: Arrival, key: bytes, pair: bytes, now: 
     conn = tcp.passive(listener, key, pair, syn, now, iss)
     if conn is not None:
         opening.resume(conn, now)
+        if bits & _ECN and tcp.config.ecn != ecn.OFF:
+            ecn.begin(conn)
         seg.seq, seg.ack = irs + 1, iss + 1
         take_steps(conn, seg, now)
     return True
 
 
-def _recover(ack: Options, mss: Octets, ts_offset: int) -> Options:
+def _low_bits(ack: Options, ts_offset: int) -> int:
+    """What we put into the timestamp that comes back."""
+    return (ack.ts_ecr - ts_offset) & 0x3F if ack.ts_val is not None and ack.ts_ecr else 0
+
+
+def _recover(ack: Options, mss: Octets, bits: int) -> Options:
     """The options of the SYN, as far as the cookie and the echoed timestamp tell."""
     options = Options()
     options.mss = mss
     options.ts_val = ack.ts_val
     if ack.ts_val is not None:
-        bits = ack.ts_ecr - ts_offset if ack.ts_ecr else 0
         options.sack_permitted = bool(bits & _SACK)
         shift = bits & _NO_WSCALE
         options.wscale = None if shift == _NO_WSCALE else shift

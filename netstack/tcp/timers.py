@@ -133,6 +133,7 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
         return
     if state is SYN_SENT or state is SYN_RECEIVED:
         recovery.note_timeout(now)
+        recovery.cwr_due = True
         conn.syn_due = True
         board = recovery.scoreboard
         board.retransmissions_lost += board.records[0].times > 0

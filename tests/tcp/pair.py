@@ -33,17 +33,23 @@ class Passed(NamedTuple):
 
 
 class Pair:
-    """`client` and `server`: what differs from the default TcpConfig at each end. A frame takes `delay` to cross."""
+    """`client` and `server`: what differs from the default TcpConfig at each end. A frame takes `delay` to cross.
+
+    `offload`: super-segments pass as they are. Without `predict`, header prediction is never used.
+    """
 
     def __init__(
         self,
         client: dict[str, Any] | None = None,
         server: dict[str, Any] | None = None,
         delay: Micros = 10 * MILLISECOND,
+        offload: bool = False,
+        predict: bool = True,
     ) -> None:
         self.now: Micros = 1_000_000_000
         self.delay = delay
-        self.devices = tuple(LoopbackPair())
+        self.predict = predict
+        self.devices = tuple(LoopbackPair(offload=offload))
         self.stacks = [
             Stack(
                 Config(
@@ -80,6 +86,10 @@ class Pair:
     def _turn(self) -> None:
         while self._flying and self._flying[0][0] <= self.now:
             _, to, frame = self._flying.pop(0)
+            if not self.predict:
+                for conn in self.stacks[to].tcp.connections.values():
+                    if isinstance(conn, Connection):
+                        conn.plain = False
             self.stacks[to].receive(frame, self.now)
         for stack in self.stacks:
             stack.expire(self.now)
