@@ -2,6 +2,9 @@
 
 Overlaps are resolved in favour of what arrived first, octet by octet (RFC 9293 3.10.7.4 leaves the choice; Linux and
 most others keep the first copy). Positions are unwrapped sequence numbers.
+
+Memory stays near the octet count whatever the segments' sizes: many small chunks are joined (Linux's "collapsing"),
+and `charge` tells what is held with its overhead, so that the connection can bound it and `prune` what lies farthest.
 """
 
 from bisect import bisect_right
@@ -11,11 +14,31 @@ from netstack.units import Octets, Seq
 
 Chunk = bytes | memoryview
 
+CHUNK_COST: Octets = 64
+"""What CPython spends on a chunk beyond its octets: the object, its slot."""
+RANGE_COST: Octets = 320
+"""What it spends on a range beyond a gap: the object, its list, its numbers, their slots."""
+SMALL: Octets = 256
+"""Chunks smaller than this, when there are many, are joined: from here on the overhead is a quarter at most."""
+_FEW = 32
+"""Chunks that are left alone, however small."""
+
+
+class Range:
+    """Octets [left, right) beyond a gap, in chunks that follow each other."""
+
+    __slots__ = ("left", "parts", "right")
+
+    def __init__(self, left: Seq) -> None:
+        self.left: Seq = left
+        self.right: Seq = left
+        self.parts: list[bytes] = []
+
 
 class ReceiveBuffer:
-    """In-order chunks (`ready` octets) and disjoint out-of-order blocks sorted by sequence number."""
+    """In-order chunks (`ready` octets) and disjoint out-of-order ranges sorted by sequence number."""
 
-    __slots__ = ("_blocks", "_chunks", "_lefts", "held", "out_of_order", "ready", "recent")
+    __slots__ = ("_chunks", "_lefts", "_parts", "_ranges", "held", "out_of_order", "ready", "recent")
 
     def __init__(self) -> None:
         self._chunks: deque[Chunk] = deque()
@@ -23,116 +46,156 @@ class ReceiveBuffer:
         """Octets in order that the user has not read."""
         self.held: Octets = 0
         """Octets beyond a gap."""
+        self._ranges: list[Range] = []
         self._lefts: list[Seq] = []
-        self._blocks: list[bytes] = []
+        self._parts = 0
         self.out_of_order = 0
         """Segments that came with a gap before them, ever."""
         self.recent: list[tuple[Seq, Seq]] = []
         """SACK blocks, the one that changed last first (RFC 2018 4)."""
+
+    @property
+    def charge(self) -> Octets:
+        """What all this takes, overhead included."""
+        return (
+            self.ready + self.held + CHUNK_COST * (len(self._chunks) + self._parts) + RANGE_COST * len(self._ranges)
+        )
+
+    # -- in order ------------------------------------------------------------------------------------------------------
 
     def append(self, data: Chunk) -> None:
         """Octets that arrived exactly at RCV.NXT."""
         self._chunks.append(data)
         self.ready += len(data)
 
+    def join_small(self) -> int:
+        """Join chunks that are many for what they hold. Returns how many that were; each octet is copied rarely."""
+        chunks = self._chunks
+        count = len(chunks)
+        if count <= _FEW + self.ready // SMALL:
+            return 0
+        joined = b"".join(chunks)
+        chunks.clear()
+        chunks.append(joined)
+        return count
+
+    # -- beyond a gap --------------------------------------------------------------------------------------------------
+
     def hold(self, seq: Seq, data: bytes) -> tuple[Seq, Seq] | None:
         """Octets beyond RCV.NXT. Returns the first range that was already held (for a D-SACK), or None."""
         left, right = seq, seq + len(data)
-        lefts, blocks = self._lefts, self._blocks
-        duplicate: tuple[Seq, Seq] | None = None
         self.out_of_order += 1
+        lefts, ranges = self._lefts, self._ranges
+        duplicate: tuple[Seq, Seq] | None = None
         i = bisect_right(lefts, left) - 1
-        if i < 0:
-            i = 0
-        position = left
-        while position < right:
-            while i < len(lefts) and lefts[i] + len(blocks[i]) <= position:
-                i += 1
-            if i < len(lefts) and lefts[i] <= position:
-                known = min(lefts[i] + len(blocks[i]), right)
-                if duplicate is None:
-                    duplicate = (position, known)
-                position = known
-                continue
-            stop = min(right, lefts[i]) if i < len(lefts) else right
-            lefts.insert(i, position)
-            blocks.insert(i, data[position - left : stop - left])
-            self.held += stop - position
-            position = stop
-        self._note(left, right)
+        if i >= 0 and ranges[i].right >= left:
+            target = ranges[i]
+            if target.right >= right:
+                self._note(target)
+                return left, right
+            if target.right > left:
+                duplicate = (left, target.right)
+        else:
+            i += 1
+            target = Range(left)
+            ranges.insert(i, target)
+            lefts.insert(i, left)
+        while target.right < right:
+            following = ranges[i + 1] if i + 1 < len(ranges) else None
+            stop = right if following is None else min(right, following.left)
+            if stop > target.right:
+                target.parts.append(data[target.right - left : stop - left])
+                self._parts += 1
+                self.held += stop - target.right
+                target.right = stop
+            if following is None or following.left > stop:
+                break
+            if stop < right and duplicate is None:
+                duplicate = (stop, min(following.right, right))
+            target.parts += following.parts
+            target.right = following.right
+            del ranges[i + 1], lefts[i + 1]
+        if right - left < SMALL:
+            self._join_parts(target)
+        self._note(target)
         return duplicate
 
-    def _note(self, left: Seq, right: Seq) -> None:
-        """Put the range that now holds [left, right) first among the SACK blocks, merged with its neighbours.
+    def _join_parts(self, target: Range) -> None:
+        count = len(target.parts)
+        if count > _FEW + (target.right - target.left) // SMALL:
+            target.parts = [b"".join(target.parts)]
+            self._parts -= count - 1
 
-        Usually it touches one of the recent ranges and nothing else, so that most of it need not be looked at.
-        """
-        lefts, blocks = self._lefts, self._blocks
-        start, stop = left, right
-        for a, b in self.recent:
-            if a <= right and b >= left:
-                start, stop = min(start, a), max(stop, b)
-        i = bisect_right(lefts, start) - 1
-        while i >= 0 and lefts[i] + len(blocks[i]) >= start:
-            start = min(start, lefts[i])
-            i -= 1
-        i = bisect_right(lefts, stop - 1) - 1
-        stop = max(stop, lefts[i] + len(blocks[i]))
-        i += 1
-        while i < len(lefts) and lefts[i] == stop:
-            stop += len(blocks[i])
-            i += 1
-        self.recent = [(start, stop), *[(a, b) for a, b in self.recent if b < start or a > stop][:3]]
+    def _note(self, target: Range) -> None:
+        """Put `target` first among the SACK blocks; those that are part of it now are gone."""
+        left, right = target.left, target.right
+        self.recent = [(left, right), *[(a, b) for a, b in self.recent if b < left or a > right][:3]]
 
     def overlap(self, rcv_nxt: Seq) -> tuple[Seq, Seq] | None:
         """What was held already of the text that just took RCV.NXT to `rcv_nxt` (the first of it, for a D-SACK)."""
-        left = self._lefts[0]
-        return (left, min(left + len(self._blocks[0]), rcv_nxt)) if left < rcv_nxt else None
+        first = self._ranges[0]
+        return (first.left, min(first.right, rcv_nxt)) if first.left < rcv_nxt else None
 
     def advance(self, rcv_nxt: Seq) -> Seq:
-        """RCV.NXT reached `rcv_nxt`: move every block that now is in order to the user. Returns the new RCV.NXT."""
-        lefts, blocks = self._lefts, self._blocks
+        """RCV.NXT reached `rcv_nxt`: move every range that now is in order to the user. Returns the new RCV.NXT."""
+        ranges, chunks = self._ranges, self._chunks
         n = 0
-        for n, left in enumerate(lefts):
-            if left > rcv_nxt:
+        for target in ranges:
+            if target.left > rcv_nxt:
                 break
-            block = blocks[n]
-            self.held -= len(block)
-            if left + len(block) > rcv_nxt:
-                self.append(block[rcv_nxt - left :])
-                rcv_nxt = left + len(block)
-        else:
-            n = len(lefts)
-        del lefts[:n], blocks[:n]
-        self.recent = [(a, b) for a, b in self.recent if a > rcv_nxt]
+            n += 1
+            self._parts -= len(target.parts)
+            self.held -= target.right - target.left
+            known = rcv_nxt - target.left
+            rcv_nxt = max(rcv_nxt, target.right)
+            for part in target.parts:
+                if known >= len(part):
+                    known -= len(part)
+                    continue
+                chunk = part[known:] if known else part
+                known = 0
+                chunks.append(chunk)
+                self.ready += len(chunk)
+        if n:
+            del ranges[:n], self._lefts[:n]
+            self.recent = [(a, b) for a, b in self.recent if a > rcv_nxt]
         return rcv_nxt
 
-    def prune(self) -> None:
-        """Forget the out-of-order octets: memory is short, and the peer still has them (RFC 2018 8, reneging)."""
-        self._lefts.clear()
-        self._blocks.clear()
-        self.recent.clear()
-        self.held = 0
+    def prune(self, goal: Octets = 0) -> None:
+        """Forget octets beyond a gap, the farthest first, until `charge` is `goal` at most.
+
+        Memory is short, and the peer still has them (RFC 2018 8, reneging). A goal of 0 leaves none.
+        """
+        ranges = self._ranges
+        if not ranges:
+            return
+        while ranges and self.charge > goal:
+            target = ranges.pop()
+            self._lefts.pop()
+            self._parts -= len(target.parts)
+            self.held -= target.right - target.left
+        end = ranges[-1].right if ranges else 0
+        self.recent = [(a, b) for a, b in self.recent if b <= end]
 
     @property
     def gaps(self) -> bool:
         """True while something beyond RCV.NXT is held."""
-        return bool(self._lefts)
+        return bool(self._ranges)
 
     @property
     def highest(self) -> Seq:
         """One past the highest octet held out of order; only when `gaps`."""
-        return self._lefts[-1] + len(self._blocks[-1])
+        return self._ranges[-1].right
 
     def blocks(self) -> list[tuple[Seq, Seq]]:
-        """Every out-of-order range, merged, in order: what `check` and tests look at."""
-        merged: list[tuple[Seq, Seq]] = []
-        for left, block in zip(self._lefts, self._blocks, strict=True):
-            if merged and merged[-1][1] == left:
-                merged[-1] = (merged[-1][0], left + len(block))
-            else:
-                merged.append((left, left + len(block)))
-        return merged
+        """Every out-of-order range, in order: what `check` and tests look at."""
+        return [(target.left, target.right) for target in self._ranges]
+
+    def octets(self, left: Seq) -> bytes:
+        """What the out-of-order range that begins at `left` holds."""
+        return b"".join(self._ranges[self._lefts.index(left)].parts)
+
+    # -- the user ------------------------------------------------------------------------------------------------------
 
     def read(self, limit: Octets) -> bytes:
         """Up to `limit` octets in order, at least one chunk joined with no more copies than needed."""
@@ -168,12 +231,14 @@ class ReceiveBuffer:
         return b"".join(parts)
 
     def check(self, rcv_nxt: Seq) -> None:
-        """Assert the invariants: blocks disjoint, sorted, beyond RCV.NXT; counts true."""
+        """Assert the invariants: ranges apart, sorted, beyond RCV.NXT; counts true."""
         position = rcv_nxt
-        for left, block in zip(self._lefts, self._blocks, strict=True):
-            assert block
-            assert left >= position, "blocks overlap, or lie at RCV.NXT"
-            position = left + len(block)
-        assert not self._lefts or self._lefts[0] > rcv_nxt
-        assert self.held == sum(map(len, self._blocks))
+        for left, target in zip(self._lefts, self._ranges, strict=True):
+            assert left == target.left < target.right
+            assert left > position, "ranges touch, or lie at RCV.NXT"
+            assert all(target.parts)
+            assert sum(map(len, target.parts)) == target.right - left
+            position = target.right
+        assert self.held == sum(target.right - target.left for target in self._ranges)
+        assert self._parts == sum(len(target.parts) for target in self._ranges)
         assert self.ready == sum(map(len, self._chunks))

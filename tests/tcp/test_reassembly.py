@@ -166,10 +166,8 @@ def test_conflicting_copies_against_a_dict_of_octets(segments, random):
 
 
 def _octets(buffer, left, right):
-    for start, block in zip(buffer._lefts, buffer._blocks, strict=True):
-        for i, octet in enumerate(block):
-            if left <= start + i < right:
-                yield start + i, octet
+    for i, octet in enumerate(buffer.octets(left)[: right - left]):
+        yield left + i, octet
 
 
 @settings(max_examples=100, deadline=None)
