@@ -23,7 +23,7 @@ _NS = 1_000
 class Bottleneck:
     """One queue and one rate for all flows; `legs[flow]` is where their packets go on.
 
-    `counts[flow]`: sent, lost, duplicated, queue_full, aqm_dropped, marked, left (packets). `waits[flow]`: how long
+    `counts[flow]`: sent, lost, duplicated, queue_full, aqm_dropped, marked (packets). `waits[flow]`: how long
     each packet that left had queued, in microseconds. `octets`: what has left, in octets of Ethernet frames.
     """
 
@@ -92,7 +92,6 @@ class Bottleneck:
         queue, now_ns = self._queue, now * _NS
         if not self.rate:
             self.octets += octets
-            self.counts[burst.flow]["left"] += 1
             self.legs[burst.flow].send(burst, index, False, now)
             return
         verdict = self._aqm.arrive(self._backlog, now_ns, burst.ect)

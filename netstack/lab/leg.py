@@ -120,7 +120,9 @@ class Leg:
         due, _, burst, index, marked = wire[0]
         if due < now:
             return now  # it has waited already
+        self.wake_at = now  # what this puts on the wire is no reason to be woken: that is decided here
         self.source.advance(now)
+        self.wake_at = NEVER
         last, limit = due, due + self._coalesce
         for entry in wire:
             if entry[0] > limit or entry[2] is not burst or entry[3:] != (index, marked):

@@ -42,6 +42,7 @@ class FlowResult:
     error: int
     """errno that ended the connection, or 0."""
     segments: int
+    """All that the sender sent, retransmissions included."""
     retransmits: int
     timeouts: int
     probes: int

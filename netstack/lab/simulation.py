@@ -152,7 +152,7 @@ class Simulation:
             started=transfer.started_at,
             finished=sink.finished_at,
             error=transfer.error,
-            segments=mib["TcpOutSegs"],
+            segments=counts["sent"],
             retransmits=mib["TcpRetransSegs"],
             timeouts=mib["TcpExtTCPTimeouts"],
             probes=mib["TcpExtTCPLossProbes"],

@@ -101,7 +101,7 @@ class Meter:
         self._since: Micros = warmup
         self._cwnd_time = 0
         self._limit = "cwnd"
-        self._rack_seen = (0, 0)
+        self._rack_seen = (-1, 0)  # as before anything was delivered
         self._highest = 0
 
     def on_ack(self, now: Micros) -> None:
