@@ -90,7 +90,7 @@ class Acknowledger:
         for record in records:
             seq, gone = record.seq, record.segments
             if record.end > ack:
-                gone = board.trim(record, ack, self._tcb.eff_snd_mss) if seq < ack else 0
+                gone = board.trim(record, ack, board.mss) if seq < ack else 0
                 if not gone:
                     break
             facts.acked += gone
@@ -151,7 +151,7 @@ class Acknowledger:
         Returns the segments that were delivered by it, 0 when we did not send so many again.
         """
         self._rack.dsack_seen = True
-        segments = max(1, -(-(right - left) // self._tcb.eff_snd_mss))
+        segments = max(1, -(-(right - left) // self._board.mss))
         self.dsack_dups += segments
         self.mib["TcpExtTCPDSACKRecvSegs"] += segments
         if self.undo_retrans > 0:
@@ -162,7 +162,7 @@ class Acknowledger:
         return segments
 
     def _mark(self, left: Seq, right: Seq, high_seq: Seq, now: Micros) -> int:
-        board, mss = self._board, self._tcb.eff_snd_mss
+        board, mss = self._board, self._board.mss
         records = board.records
         delivered = 0
         done = self._known.get(left, left)

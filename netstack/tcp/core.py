@@ -264,6 +264,7 @@ class ConnectionCore:
         most = tcb.max_snd_wnd >> 1 if tcb.max_snd_wnd > 536 else tcb.max_snd_wnd
         mss = tcb.eff_snd_mss
         self.send_mss = min(mss, max(most, 36 if tcb.ts_ok else 48)) if 0 < most < mss else mss
+        self.recovery.scoreboard.mss = self.send_mss
 
     def on_path_mtu(self, now: Micros) -> None:
         """The path takes another size (RFC 1191). If less: those segments that were too big again, at once."""

@@ -61,7 +61,7 @@ def settle(conn: ConnectionCore, options: Options, now: Micros) -> None:
         tcb.rcv_wscale = window.scale_for(config, conn.options.rcvbuf)
     else:
         tcb.snd_wscale = tcb.rcv_wscale = 0
-    conn.send_mss = tcb.eff_snd_mss
+    conn.send_mss = conn.recovery.scoreboard.mss = tcb.eff_snd_mss
 
 
 def offer(conn: ConnectionCore, now: Micros) -> bytes:
@@ -112,7 +112,7 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
         mib["TcpOutSegs"] += 1
         tcb.snd_nxt = tcb.iss + 1
         if tcb.state is SYN_SENT:
-            conn.recovery.retrans_stamp = now  # the user's patience counts from here
+            conn.recovery.stalled_since = now  # the user's patience counts from here
         conn.start_timer(timers.RETRANSMIT, now + conn.rtt.timeout())
     else:
         board.records[0].sent_at = now

@@ -60,7 +60,7 @@ def transmit(conn: ConnectionCore, now: Micros) -> None:
             tcb, receive = conn.tcb, conn.receive_buffer
             held = receive.ready + receive.held
             unacked = tcb.rcv_nxt - tcb.rcv_wup
-            # Linux waits when nobody reads and the window could not widen; for two full segments not while half is free.
+            # Linux waits when nobody reads and the window could not widen. Deviation: not with two segments, half free.
             may_widen = not receive.ready or (unacked >= 2 * acking.rcv_mss and 2 * held <= conn.window.clamp)
             may_widen = may_widen or conn.window.select(tcb, held, acking.rcv_mss) >= tcb.rcv_wnd
             acking.decide(unacked, receive.gaps, may_widen, conn.rtt.srtt, conn.tcp.config, now)

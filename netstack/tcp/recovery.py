@@ -68,7 +68,7 @@ class Recovery(Reduction):
         first_sent_at = last.sent_at
         for record in records:
             if record.end > ack:
-                gone = board.trim(record, ack, self.tcb.eff_snd_mss) if record.seq < ack else 0
+                gone = board.trim(record, ack, board.mss) if record.seq < ack else 0
                 if gone:
                     acked += gone
                     last = record
@@ -98,7 +98,7 @@ class Recovery(Reduction):
 
     def _note_reordering(self, highest: Seq) -> None:
         """Something original arrived although what was sent after it, up to `highest`, had arrived before."""
-        if self.rack.on_reordering(self.acks.facts.reordered_from, highest, self.tcb.eff_snd_mss):
+        if self.rack.on_reordering(self.acks.facts.reordered_from, highest, self.scoreboard.mss):
             self.mib["TcpExtTCPSACKReorder"] += 1
 
     def _measure(self, ts_ecr: Micros | None, now: Micros) -> None:
@@ -219,10 +219,11 @@ class Recovery(Reduction):
         partial = self.ca_state == RECOVERY and self.acks.facts.una_advanced
         if not (fast or partial) or not board.records or board.records[0].lost:
             return
-        first, mss = board.records[0], self.tcb.eff_snd_mss
+        first, mss = board.records[0], board.mss
         if first.segments > 1 and first.end - first.fin - first.seq > mss:
             board.split(0, first.seq + mss, mss)
         board.mark_lost(first)
+        board.sacked_out = min(board.sacked_out, self._most_reno_sacks())
 
     def _loss_retransmission_lost(self) -> bool:
         return False

@@ -53,6 +53,7 @@ class Reduction:
         "rto_since",
         "rtt",
         "scoreboard",
+        "stalled_since",
         "tcb",
         "timeout_to_answer",
         "timeouts",
@@ -69,7 +70,7 @@ class Reduction:
         self.rtt = rtt
         self.config = config
         self.mib = mib
-        self.scoreboard = Scoreboard()
+        self.scoreboard = Scoreboard(tcb.eff_snd_mss)
         self.rack = Rack(config.reordering)
         self.acks = Acknowledger(tcb, self.scoreboard, self.rack, rtt, mib)
         self.ca_state = OPEN
@@ -79,6 +80,8 @@ class Reduction:
         """SND.UNA when cwnd was reduced; None when there is nothing to undo."""
         self.retrans_stamp: Micros = -1
         """When the first retransmission of this episode left; -1: none."""
+        self.stalled_since: Micros = 0
+        """When the first of the timeouts in a row fired (RFC 9293 3.8.3: R2 counts from it). Of a SYN: when it left."""
         self.delivered = 0
         self.total_retrans = 0
         """Segments retransmitted in the connection's life."""
@@ -239,7 +242,7 @@ class Reduction:
     def _try_undo_partial(self, prior_una: Seq, ts_ecr: Micros | None) -> bool:
         if self.undo_marker is None or not self._delayed(ts_ecr):
             return False
-        if self.rack.on_reordering(prior_una, self.acks.highest_sacked, self.tcb.eff_snd_mss):
+        if self.rack.on_reordering(prior_una, self.acks.highest_sacked, self.scoreboard.mss):
             self.mib["TcpExtTCPTSReorder"] += 1
         if self.scoreboard.retrans_out:
             return True

@@ -51,11 +51,13 @@ class Scoreboard:
     """Records from SND.UNA to SND.NXT, and the counts that the pipe is made of."""
 
     __slots__ = (
-        "lost_out", "packets_out", "pending_from", "pending_out", "records", "retrans_out", "retransmissions_lost",
-        "sacked_out",
+        "lost_out", "mss", "packets_out", "pending_from", "pending_out", "records", "retrans_out",
+        "retransmissions_lost", "sacked_out",
     )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, mss: Octets = 0) -> None:
+        self.mss: Octets = mss
+        """The segment size in use, `Connection.send_mss`: what records are counted and cut by."""
         self.records: list[Sent] = []
         self.packets_out = 0
         """Segments sent and not cumulatively acknowledged."""

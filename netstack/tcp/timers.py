@@ -127,6 +127,8 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
         return
     mib = conn.tcp.counters.mib
     mib["TcpExtTCPTimeouts"] += 1
+    if not recovery.timeouts and state is not SYN_SENT:
+        recovery.stalled_since = now
     if _given_up(conn, now):
         mib["TcpExtTCPAbortOnTimeout"] += 1
         conn.fail(conn.soft_error or ETIMEDOUT, Cause.TIMED_OUT)
@@ -154,8 +156,7 @@ def _next_timeout(conn: ConnectionCore, now: Micros) -> Micros:
     at, limit = now + conn.rtt.timeout(), conn.options.user_timeout
     if not limit:
         return at
-    since = conn.recovery.retrans_stamp
-    return min(at, max((now if since < 0 else since) + limit, now + 1))
+    return min(at, max(conn.recovery.stalled_since + limit, now + 1))
 
 
 def _given_up(conn: ConnectionCore, now: Micros) -> bool:
@@ -180,8 +181,7 @@ def _given_up(conn: ConnectionCore, now: Micros) -> bool:
 
 
 def _timed_out(conn: ConnectionCore, limit: Micros, now: Micros) -> bool:
-    since = conn.recovery.retrans_stamp
-    return since >= 0 and now - since >= limit
+    return now - conn.recovery.stalled_since >= limit
 
 
 def _backoff_time(retries: int, base: Micros, most: Micros) -> Micros:
