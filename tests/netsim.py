@@ -115,8 +115,8 @@ class End:
             self.received += data
         elif data == b"" and not self.at_end:
             self.at_end = True
-        if self.at_end and conn.fin_queued:
-            conn.close()
+        if self.at_end and conn.fin_queued and not len(conn.send_buffer):
+            conn.close()  # not before: what nobody waits for is given up sooner
 
 
 class Transfer:

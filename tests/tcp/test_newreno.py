@@ -110,3 +110,15 @@ def test_duplicates_after_recovery_start_no_second_one(wire):  # RFC 6582 4.1: t
     wire.send(1000)
     assert sent(wire) == segments(10_001, 11_001)
     assert acks(wire, 10_001, 10_001) == []
+
+
+def test_small_windows_make_small_segments_and_small_losses(wire):  # counted by the segments that are really sent
+    wire.setup(congestion_control="reno").established(syn="mss 1000", win=1500, nodelay=True).send(300).send(900)
+    wire.take()
+    wire.rx(". 1:1(0) ack 751").send(1000).take()
+    for _ in range(5):
+        acks(wire, 751)
+        board = wire.conn.recovery.scoreboard
+        assert wire.conn.recovery.cc.cwnd > 0
+        assert board.sacked_out + board.lost_out <= board.packets_out
+    acks(wire, 2201)

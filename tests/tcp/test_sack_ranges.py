@@ -35,7 +35,7 @@ def test_blocks_that_grow_mark_every_record_once(seed, count):
     mss = 100
     tcb = Tcb(0, mss, mss)
     tcb.eff_snd_mss, tcb.snd_una, tcb.sack_ok = mss, 1, True
-    board = Scoreboard()
+    board = Scoreboard(mss)
     position = 1
     for _ in range(count):
         segments = rng.randrange(1, 5)

@@ -70,6 +70,18 @@ def test_an_ack_renews_the_users_patience(wire):
     wire.send(100).tx("P. 101:201(100) ack 1").after(600 * MILLISECOND).tx("P. 101:201(100) ack 1").state(ESTABLISHED)
 
 
+def test_progress_counts_however_slow(wire):  # 3.8.3: R2 is about one segment, not about the episode
+    wire.setup(retries2=2, congestion_control="reno").established(syn="mss 1000").send(10_000)
+    burst(wire, 1, 10_001).next()
+    for ack in range(1001, 9002, 1000):  # each segment has to be sent a second time
+        wire.take()
+        wire.next().take()
+        wire.rx(f". 1:1(0) ack {ack}")
+    wire.take()
+    wire.state(ESTABLISHED)
+    assert wire.now > 5 * SECOND
+
+
 def test_karn_no_sample_from_a_retransmission_and_the_backoff_stays(wire):  # 3, 5.7
     wire.established().send(100).tx("P. 1:101(100) ack 1").after(300 * MILLISECOND).tx("P. 1:101(100) ack 1")
     wire.after(10 * MILLISECOND).rx(". 1:1(0) ack 101")
