@@ -14,6 +14,7 @@ from netstack.ip.path import Path
 from netstack.tcp import loss_probe, opening, output, timers
 from netstack.tcp.acking import AckPolicy
 from netstack.tcp.chrono import Chrono
+from netstack.tcp.emit import segment
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
 from netstack.tcp.reassembly import ReceiveBuffer
@@ -379,7 +380,7 @@ class ConnectionCore:
         state = self.tcb.state
         if self.reset_due:
             self.reset_due = False
-            output.segment(self, self.tcb.snd_nxt, b"", RST | ACK, 1, now, "reset")
+            segment(self, self.tcb.snd_nxt, b"", RST | ACK, 1, now, "reset")
         elif state is SYN_SENT or state is SYN_RECEIVED:
             opening.transmit(self, now)
         elif state is not CLOSED:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from netstack.events import SegmentSent
 from netstack.ip.path import Path
 from netstack.seq import MASK
-from netstack.tcp import ecn, output, timers, window
+from netstack.tcp import ecn, timers, window
+from netstack.tcp.emit import send_ack
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.scoreboard import Sent
 from netstack.tcp.segment import Arrival, echoed_at
@@ -83,7 +84,7 @@ def transmit(conn: ConnectionCore, now: Micros) -> None:
         conn.syn_due = False
         _send_syn(conn, now)
     elif conn.acking.due and conn.tcb.state is not SYN_SENT:
-        output.send_ack(conn, now)
+        send_ack(conn, now)
 
 
 def _send_syn(conn: ConnectionCore, now: Micros) -> None:

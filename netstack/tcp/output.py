@@ -1,45 +1,26 @@
-"""What goes out now, given the variables: retransmissions, new data, FIN, probes, and an ACK if nothing carried it.
+"""What goes out now, given the variables: what is lost, new data, FIN, and an ACK if nothing carried it.
 
 Arrivals and user calls only change variables; `transmit` looks at them and sends. What may be sent follows RFC 9293
 3.8.6.2.1 (no silly windows) and 3.7.4 (Nagle, with Linux's refinement: only an outstanding *small* segment holds back
-another small one), the peer's window and cwnd.
+another small one), the peer's window and cwnd. `resend` sends again and probes; `emit` builds the segments.
 """
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import TYPE_CHECKING
 
-from netstack.events import SegmentSent
-from netstack.seq import MASK
 from netstack.tcp import chrono
 from netstack.tcp.chrono import BUSY
 from netstack.tcp.congestion import CongestionControl
-from netstack.tcp.reduction import CWR, LOSS, OPEN
+from netstack.tcp.emit import MOST_SEGMENTS, most_at_once, segment, send_ack, send_range
+from netstack.tcp.reduction import CWR, OPEN
+from netstack.tcp.resend import send_lost
 from netstack.tcp.scoreboard import Sent
-from netstack.units import MILLISECOND, Micros, Octets, Seq
-from netstack.wire.checksum import ones_sum
+from netstack.units import MILLISECOND, Micros, Octets
 from netstack.wire.tcp import ACK, FIN, PSH
-from netstack.wire.tcp_options import ALIGNED_TIMESTAMP, build_segment
 
 if TYPE_CHECKING:
     from netstack.tcp.core import ConnectionCore
-
-_PLAIN = Struct("!IIIHHHH")
-"""Both ports as one word, seq, ack, offset and flags, window, checksum, urgent pointer."""
-_STAMPED = Struct("!IIIHHHHIII")
-"""`_PLAIN` and `<nop,nop,TS>`."""
-MAX_SUPER_SEGMENT: Octets = 65_535 - 20 - 60
-"""Payload of one super-segment at most: IPv4's total length, less the headers at their largest."""
-_MOST_SEGMENTS = 256
-"""What leaves in one go at most, however small the peer's segments: `limit_output` again, where each costs a frame."""
-_MIN_TEXT: Octets = 8
-"""SACK blocks leave a data segment at least this much (RFC 2018 3: as many as there is room for)."""
-
-
-def _most_at_once(mss: Octets) -> Octets:
-    """Full segments in one super-segment: at least one, which may be larger where the MTU is."""
-    return MAX_SUPER_SEGMENT // mss * mss or mss
 
 
 def unsent(conn: ConnectionCore) -> bool:
@@ -50,7 +31,7 @@ def unsent(conn: ConnectionCore) -> bool:
 def transmit(conn: ConnectionCore, now: Micros) -> None:
     """Send everything that may and should leave now; owe an ACK only if one is due and nothing carried it."""
     if conn.recovery.scoreboard.lost_out and not _send_new_first(conn, now):
-        _send_lost(conn, now)
+        send_lost(conn, now)
     waits = conn.send_buffer.end > conn.tcb.snd_nxt or conn.fin_queued
     if waits and not conn.fin_sent and not _send_alone(conn, now):
         _send_new(conn, now)
@@ -68,130 +49,6 @@ def transmit(conn: ConnectionCore, now: Micros) -> None:
             send_ack(conn, now)
         elif acking.at:
             conn.arm(acking.at)
-
-
-def segment(
-    conn: ConnectionCore, seq: Seq, payload: bytes | memoryview, flags: int, mss: Octets, now: Micros, why: str
-) -> None:
-    """Build and hand to IP one segment, or one super-segment that the device cuts at `mss`.
-
-    The one place where a header is built for a synchronized connection; every segment carries the current ACK and
-    window. For a device that does not segment, the caller has cut already.
-    """
-    tcb, path, acking, receive = conn.tcb, conn.path, conn.acking, conn.receive_buffer
-    rcv_nxt = tcb.rcv_nxt
-    offered = tcb.rcv_wnd
-    tcb.rcv_wnd = conn.window.select(tcb, receive.ready + receive.held, acking.rcv_mss)
-    if not tcb.rcv_wnd or not offered:
-        _count_zero_window(conn, offered)
-    tcb.rcv_wup = rcv_nxt
-    window = tcb.rcv_wnd >> tcb.rcv_wscale
-    if window > 0xFFFF:
-        window = 0xFFFF
-        tcb.rcv_wnd = 0xFFFF << tcb.rcv_wscale
-    if acking.scheduled or acking.quick:
-        acking.on_sent(1)
-    length = len(payload)
-    options = conn.options
-    tos = options.tos
-    if conn.ecn is not None:
-        flags, tos = conn.ecn.stamp(conn.recovery, seq, length, flags, tos)
-    if tcb.sack_ok and (receive.held or conn.duplicate is not None):
-        head = _head_with_sack(conn, seq, flags, window, bool(length), now)
-        total = path.pseudo + len(head) + length
-        if path.offload:
-            checksum = total % 0xFFFF
-        else:
-            checksum = -(total + ones_sum(head) + ones_sum(payload)) % 0xFFFF
-        head = head[:16] + checksum.to_bytes(2, "big") + head[18:]
-    elif tcb.ts_ok:
-        ts_val = (now // 1000 + tcb.ts_offset) & MASK
-        offset_flags = 0x8000 | flags
-        total = path.pseudo + 32 + length
-        if path.offload:
-            checksum = total % 0xFFFF
-        else:
-            total += conn.ports + (seq & MASK) + (rcv_nxt & MASK) + offset_flags + window
-            checksum = -(total + ALIGNED_TIMESTAMP + ts_val + tcb.ts_recent + ones_sum(payload)) % 0xFFFF
-        head = _STAMPED.pack(
-            conn.ports, seq & MASK, rcv_nxt & MASK, offset_flags, window, checksum, 0,
-            ALIGNED_TIMESTAMP, ts_val, tcb.ts_recent,
-        )  # fmt: skip
-    else:
-        offset_flags = 0x5000 | flags
-        total = path.pseudo + 20 + length
-        if path.offload:
-            checksum = total % 0xFFFF
-        else:
-            total += conn.ports + (seq & MASK) + (rcv_nxt & MASK) + offset_flags + window
-            checksum = -(total + ones_sum(payload)) % 0xFFFF
-        head = _PLAIN.pack(conn.ports, seq & MASK, rcv_nxt & MASK, offset_flags, window, checksum, 0)
-    tcp = conn.tcp
-    segments = 1 if length <= mss else -(-length // mss)
-    tcp.counters.mib["TcpOutSegs"] += segments
-    conn.segs_out += segments
-    if length:
-        conn.data_segs_out += segments
-    if tcp.events is not None:
-        tcp.events(SegmentSent(now, conn.key, seq, rcv_nxt, flags, tcb.rcv_wnd, length, why))
-    path.send(head, payload, mss, tos, now, options.ttl or 64)
-
-
-def _count_zero_window(conn: ConnectionCore, before: Octets) -> None:
-    """The window closes, or opens again."""
-    if conn.tcb.rcv_wnd != before:
-        name = "FromZeroWindowAdv" if conn.tcb.rcv_wnd else "ToZeroWindowAdv"
-        conn.tcp.counters.mib["TcpExtTCP" + name] += 1
-
-
-def _head_with_sack(conn: ConnectionCore, seq: Seq, flags: int, window: int, text: bool, now: Micros) -> bytes:
-    """A header that reports what lies beyond a gap (RFC 2018 4), or arrived twice (RFC 2883 4, first block)."""
-    tcb = conn.tcb
-    stamps = ((now // 1000 + tcb.ts_offset) & MASK, tcb.ts_recent) if tcb.ts_ok else None
-    options = build_segment(stamps, conn.sack_blocks()[: _block_limit(conn, text)])
-    conn.duplicate = None
-    offset_flags = (20 + len(options)) << 10 | flags
-    return _PLAIN.pack(conn.ports, seq & MASK, tcb.rcv_nxt & MASK, offset_flags, window, 0, 0) + options
-
-
-def _block_limit(conn: ConnectionCore, text: bool) -> int:
-    """How many SACK blocks a segment has room for: one with text keeps some, any other need only fit the path."""
-    ts_ok = conn.tcb.ts_ok
-    room = conn.send_mss - _MIN_TEXT if text else conn.path.mtu - (52 if ts_ok else 40)
-    return max(min((room - 4) // 8, 3 if ts_ok else 4), 0)
-
-
-def _sack_room(conn: ConnectionCore) -> Octets:
-    """Octets that SACK blocks will take from a data segment."""
-    if not conn.tcb.sack_ok or not (conn.receive_buffer.held or conn.duplicate is not None):
-        return 0
-    blocks = min(len(conn.receive_buffer.recent) + (conn.duplicate is not None), _block_limit(conn, True))
-    return 4 + 8 * blocks if blocks else 0
-
-
-def send_ack(conn: ConnectionCore, now: Micros) -> None:
-    """A pure ACK: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>."""
-    segment(conn, conn.tcb.snd_nxt, b"", ACK, 1, now, "ack")
-
-
-def _send_range(conn: ConnectionCore, seq: Seq, length: Octets, flags: int, mss: Octets, now: Micros, why: str) -> None:
-    """Octets [seq, seq + length), PSH and FIN on the last: in one piece if the device segments, else cut here."""
-    mss -= _sack_room(conn)
-    merge = conn.path.offload and (conn.ecn is None or conn.ecn.may_merge(conn.recovery))
-    if length <= mss or (merge and length <= MAX_SUPER_SEGMENT):
-        payload = conn.send_buffer.read(seq, length) if length else b""
-        segment(conn, seq, payload, flags, mss, now, why)
-        return
-    step = _most_at_once(mss) if merge else mss
-    end = seq + length
-    while seq < end:
-        take = min(step, end - seq)
-        last = seq + take == end
-        segment(conn, seq, conn.send_buffer.read(seq, take), flags if last else flags & ~(FIN | PSH), mss, now, why)
-        seq += take
-
-
-# -- new data and FIN ------------------------------------------------------------------------------------------------
 
 
 def _send_alone(conn: ConnectionCore, now: Micros) -> bool:
@@ -254,7 +111,7 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
     edge = tcb.snd_una + tcb.snd_wnd
     limited = False
     sent_any = False
-    stop_at = tcb.snd_nxt + min(conn.tcp.config.limit_output, _MOST_SEGMENTS * mss)
+    stop_at = tcb.snd_nxt + min(conn.tcp.config.limit_output, MOST_SEGMENTS * mss)
     while True:
         snd_nxt = tcb.snd_nxt
         queued = buffer.end - snd_nxt
@@ -297,7 +154,7 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
             recovery.prr_out += record.segments  # RFC 6937 3: prr_out counts everything sent during recovery
         if length % mss:
             conn.small_sent = end
-        _send_range(conn, snd_nxt, length, flags, mss, now, "data" if length else "fin")
+        send_range(conn, snd_nxt, length, flags, mss, now, "data" if length else "fin")
         sent_any = True
         if flags & FIN:
             recovery.fin_alone = 0 if length else 1
@@ -322,7 +179,7 @@ def _amount(conn: ConnectionCore, queued: Octets, room: Octets, quota: int, mss:
         return 0 if room > 0 else -1
     if room < queued and room < mss:
         return -1  # 3.8.6.2.1: wait for the window to open further, or for the probe timer to override
-    most = min(min(quota, _MOST_SEGMENTS) * mss, _most_at_once(mss))
+    most = min(min(quota, MOST_SEGMENTS) * mss, most_at_once(mss))
     length = min(queued, room, most)
     partial = length % mss
     if not partial:
@@ -344,7 +201,7 @@ def _better_later(conn: ConnectionCore, limit: Octets, mss: Octets, now: Micros)
     records = recovery.scoreboard.records
     if not records or recovery.ca_state > CWR or now - conn.last_sent_at > MILLISECOND:
         return False
-    if limit >= _most_at_once(mss) or 3 * limit >= min(tcb.snd_wnd, recovery.cc.cwnd * mss):
+    if limit >= most_at_once(mss) or 3 * limit >= min(tcb.snd_wnd, recovery.cc.cwnd * mss):
         return False
     srtt = conn.rtt.srtt
     return records[0].sent_at + srtt - now <= min(srtt >> 1, MILLISECOND)
@@ -390,36 +247,6 @@ def _restart_after_idle(conn: ConnectionCore, now: Micros) -> None:
     cc.cwnd = max(cc.cwnd, floor)
 
 
-# -- retransmissions and probes --------------------------------------------------------------------------------------
-
-
-def _send_lost(conn: ConnectionCore, now: Micros) -> None:
-    """What the scoreboard says is lost and not on its way again, lowest first (RFC 6675 NextSeg 1), within cwnd."""
-    recovery, tcb = conn.recovery, conn.tcb
-    board, mss = recovery.scoreboard, conn.send_mss
-    edge = tcb.snd_una + tcb.snd_wnd
-    sent_any = False
-    i = board.find(board.pending_from)
-    while board.pending_out and i < len(board.records):
-        record = board.records[i]
-        i += 1
-        if not record.lost or record.retransmitted:
-            continue
-        board.pending_from = record.seq
-        quota = recovery.cc.cwnd - board.in_flight()
-        if quota <= 0 or (record.seq >= edge and record.seq != tcb.snd_una):
-            break
-        if record.segments > quota and record.seq + quota * mss < record.end - record.fin:
-            board.split(i - 1, record.seq + quota * mss, mss)
-        retransmit(conn, record, now, "retransmit")
-        board.pending_from = record.end
-        sent_any = True
-    if sent_any and board.records[0].sent_at == now and not (recovery.again_in or recovery.timeouts):
-        conn.restart_timer(now)  # what is waited for was sent just now (RFC 6298 5.3); no probe is due any more
-    elif sent_any and not conn.timer_at:
-        conn.arm_after_send(now)
-
-
 def _send_new_first(conn: ConnectionCore, now: Micros) -> bool:
     """RFC 5682 2.1 2b, after a timeout that may have been needless. False: not asked for, or nothing new could go."""
     recovery, tcb = conn.recovery, conn.tcb
@@ -430,99 +257,3 @@ def _send_new_first(conn: ConnectionCore, now: Micros) -> bool:
     _send_new(conn, now)
     recovery.frto = tcb.snd_nxt > before
     return recovery.frto
-
-
-def retransmit(conn: ConnectionCore, record: Sent, now: Micros, why: str) -> None:
-    """Send one record again."""
-    buffer, mib = conn.send_buffer, conn.tcp.counters.mib
-    flags = ACK
-    length = min(record.end, buffer.end) - record.seq
-    if record.end > buffer.end:
-        flags |= FIN
-    if record.end >= buffer.end and length:
-        flags |= PSH
-    conn.plain = False  # a clean ACK samples the RTT of what it acknowledges (Karn: not of this)
-    recovery = conn.recovery
-    if why == "loss-probe":  # nothing is known to be lost: pipe and undo do not count it (Linux)
-        record.sent_at = now
-        record.times += 1
-    else:
-        recovery.scoreboard.mark_retransmitted(record, now)
-        recovery.note_retransmission(record.segments, now)
-    recovery.total_retrans += record.segments
-    recovery.acks.retransmitted += record.segments
-    mib["TcpRetransSegs"] += record.segments
-    mib["TcpOutSegs"] -= record.segments  # which leaves out what only repeats (RFC 4022)
-    if length:
-        recovery.bytes_retrans += length
-        recovery.data_repeated += record.segments
-    if recovery.timeout_to_answer:
-        recovery.timeout_to_answer = False
-    elif recovery.ca_state > CWR:
-        in_loss = recovery.ca_state == LOSS
-        mib["TcpExtTCPSlowStartRetrans" if in_loss else "TcpExtTCPFastRetrans"] += record.segments
-    _send_range(conn, record.seq, length, flags, conn.send_mss, now, why)
-
-
-def send_loss_probe(conn: ConnectionCore, now: Micros) -> None:
-    """RFC 8985 7.3: the next new segment if the window allows, else the last one sent, once more."""
-    tcb, recovery, mss = conn.tcb, conn.recovery, conn.send_mss
-    board = recovery.scoreboard
-    if conn.tlp_high_seq is not None:
-        return
-    queued = conn.send_buffer.end - tcb.snd_nxt
-    room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
-    if 0 < min(queued, mss) <= room:
-        length = min(queued, mss)
-        end = tcb.snd_nxt + length
-        flags = ACK | PSH if end == conn.send_buffer.end else ACK
-        record = Sent(tcb.snd_nxt, end, 1, now)
-        board.records.append(record)
-        board.packets_out += 1
-        tcb.snd_nxt = end
-        conn.tlp_is_retransmission = False
-        _send_range(conn, record.seq, length, flags, mss, now, "loss-probe")
-    else:
-        last = board.records[-1]
-        before_it = (last.end - last.fin - 1 - last.seq) // mss * mss
-        if before_it > 0:
-            board.split(len(board.records) - 1, last.seq + before_it, mss)
-            last = board.records[-1]
-        conn.tlp_is_retransmission = True
-        retransmit(conn, last, now, "loss-probe")
-    conn.tcp.counters.mib["TcpExtTCPLossProbes"] += 1
-    conn.tlp_high_seq = tcb.snd_nxt
-
-
-def send_window_probe(conn: ConnectionCore, now: Micros) -> None:
-    """RFC 9293 3.8.6.1: whatever fits the window, be it a silly amount; else a segment that asks for an ACK."""
-    tcb, buffer, board = conn.tcb, conn.send_buffer, conn.recovery.scoreboard
-    room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
-    if room <= 0:
-        send_probe(conn, now)
-        conn.tcp.counters.mib["TcpExtTCPWinProbe"] += 1
-        return
-    length = min(buffer.end - tcb.snd_nxt, room, conn.send_mss)
-    flags = ACK | PSH if length else ACK
-    end = tcb.snd_nxt + length
-    if conn.fin_queued and end == buffer.end and room > length:
-        flags |= FIN
-        end += 1
-        conn.fin_sent = True
-    record = Sent(tcb.snd_nxt, end, 1, now)
-    record.fin = end - tcb.snd_nxt - length
-    board.records.append(record)
-    board.packets_out += 1
-    tcb.snd_nxt = end
-    _send_range(conn, record.seq, length, flags, conn.send_mss, now, "window-probe")
-    conn.last_sent_at = now
-    conn.arm_after_send(now)
-
-
-def send_probe(conn: ConnectionCore, now: Micros) -> None:
-    """An empty segment one below SND.UNA, which the peer must answer with an ACK (3.8.4).
-
-    Deviation: window probes too are such segments, as Linux sends them, and not one octet of data (3.8.6.1): what the
-    peer must refuse need not be sent.
-    """
-    segment(conn, conn.tcb.snd_una - 1, b"", ACK, 1, now, "probe")

@@ -12,7 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from netstack.events import TimerFired
-from netstack.tcp import output
+from netstack.tcp import output, resend
 from netstack.tcp.state import (
     CLOSED,
     FIN_WAIT_2,
@@ -204,7 +204,7 @@ def _loss_probe(conn: ConnectionCore, now: Micros) -> None:
     """RFC 8985 7.3: one probe, new data if there is any, to draw out the ACK that tells of a tail loss."""
     if not conn.recovery.scoreboard.records:
         return
-    output.send_loss_probe(conn, now)
+    resend.send_loss_probe(conn, now)
     conn.start_timer(RETRANSMIT, now + conn.rtt.timeout())
 
 
@@ -225,7 +225,7 @@ def _window_probe(conn: ConnectionCore, now: Micros) -> None:
         conn.tcp.counters.mib["TcpExtTCPAbortOnTimeout"] += 1
         conn.fail(conn.soft_error or ETIMEDOUT, Cause.TIMED_OUT)
         return
-    output.send_window_probe(conn, now)
+    resend.send_window_probe(conn, now)
     if conn.recovery.scoreboard.records:
         conn.probes_out = conn.probe_backoff = 0
         return
@@ -265,7 +265,7 @@ def _keepalive(conn: ConnectionCore, now: Micros) -> None:
         conn.reset_now(now)
         conn.fail(conn.soft_error or ETIMEDOUT, Cause.TIMED_OUT)
         return
-    output.send_probe(conn, now)
+    resend.send_probe(conn, now)
     conn.tcp.counters.mib["TcpExtTCPKeepAlive"] += 1
     conn.keepalives_out += 1
     conn.keepalive_at = now + (options.keepintvl or config.keepalive_intvl)

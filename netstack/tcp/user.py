@@ -5,7 +5,7 @@ from __future__ import annotations
 from errno import EPIPE
 
 from netstack.tcp.core import ConnectionCore
-from netstack.tcp.output import MAX_SUPER_SEGMENT
+from netstack.tcp.emit import MAX_SUPER_SEGMENT
 from netstack.tcp.state import CLOSED, FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Cause
 from netstack.units import Octets
 

@@ -1,0 +1,157 @@
+"""Segments as they leave: the one place where the header of a synchronized connection is built.
+
+Every segment carries the current ACK and window, the timestamps, and what SACK has to tell. Bulk data goes to a device
+that segments in one piece, and is cut here for one that does not. Whether anything leaves is for `output` and `resend`.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from netstack.events import SegmentSent
+from netstack.seq import MASK
+from netstack.units import Micros, Octets, Seq
+from netstack.wire.checksum import ones_sum
+from netstack.wire.tcp import ACK, FIN, PSH
+from netstack.wire.tcp_options import ALIGNED_TIMESTAMP, build_segment
+
+if TYPE_CHECKING:
+    from netstack.tcp.core import ConnectionCore
+
+_PLAIN = Struct("!IIIHHHH")
+"""Both ports as one word, seq, ack, offset and flags, window, checksum, urgent pointer."""
+_STAMPED = Struct("!IIIHHHHIII")
+"""`_PLAIN` and `<nop,nop,TS>`."""
+MAX_SUPER_SEGMENT: Octets = 65_535 - 20 - 60
+"""Payload of one super-segment at most: IPv4's total length, less the headers at their largest."""
+MOST_SEGMENTS = 256
+"""What leaves in one go at most, however small the peer's segments: `limit_output` again, where each costs a frame."""
+_MIN_TEXT: Octets = 8
+"""SACK blocks leave a data segment at least this much (RFC 2018 3: as many as there is room for)."""
+
+
+def most_at_once(mss: Octets) -> Octets:
+    """Full segments in one super-segment: at least one, which may be larger where the MTU is."""
+    return MAX_SUPER_SEGMENT // mss * mss or mss
+
+
+def segment(
+    conn: ConnectionCore, seq: Seq, payload: bytes | memoryview, flags: int, mss: Octets, now: Micros, why: str
+) -> None:
+    """Build and hand to IP one segment, or one super-segment that the device cuts at `mss`.
+
+    The one place where a header is built for a synchronized connection; every segment carries the current ACK and
+    window. For a device that does not segment, the caller has cut already.
+    """
+    tcb, path, acking, receive = conn.tcb, conn.path, conn.acking, conn.receive_buffer
+    rcv_nxt = tcb.rcv_nxt
+    offered = tcb.rcv_wnd
+    tcb.rcv_wnd = conn.window.select(tcb, receive.ready + receive.held, acking.rcv_mss)
+    if not tcb.rcv_wnd or not offered:
+        _count_zero_window(conn, offered)
+    tcb.rcv_wup = rcv_nxt
+    window = tcb.rcv_wnd >> tcb.rcv_wscale
+    if window > 0xFFFF:
+        window = 0xFFFF
+        tcb.rcv_wnd = 0xFFFF << tcb.rcv_wscale
+    if acking.scheduled or acking.quick:
+        acking.on_sent(1)
+    length = len(payload)
+    options = conn.options
+    tos = options.tos
+    if conn.ecn is not None:
+        flags, tos = conn.ecn.stamp(conn.recovery, seq, length, flags, tos)
+    if tcb.sack_ok and (receive.held or conn.duplicate is not None):
+        head = _head_with_sack(conn, seq, flags, window, bool(length), now)
+        total = path.pseudo + len(head) + length
+        if path.offload:
+            checksum = total % 0xFFFF
+        else:
+            checksum = -(total + ones_sum(head) + ones_sum(payload)) % 0xFFFF
+        head = head[:16] + checksum.to_bytes(2, "big") + head[18:]
+    elif tcb.ts_ok:
+        ts_val = (now // 1000 + tcb.ts_offset) & MASK
+        offset_flags = 0x8000 | flags
+        total = path.pseudo + 32 + length
+        if path.offload:
+            checksum = total % 0xFFFF
+        else:
+            total += conn.ports + (seq & MASK) + (rcv_nxt & MASK) + offset_flags + window
+            checksum = -(total + ALIGNED_TIMESTAMP + ts_val + tcb.ts_recent + ones_sum(payload)) % 0xFFFF
+        head = _STAMPED.pack(
+            conn.ports, seq & MASK, rcv_nxt & MASK, offset_flags, window, checksum, 0,
+            ALIGNED_TIMESTAMP, ts_val, tcb.ts_recent,
+        )  # fmt: skip
+    else:
+        offset_flags = 0x5000 | flags
+        total = path.pseudo + 20 + length
+        if path.offload:
+            checksum = total % 0xFFFF
+        else:
+            total += conn.ports + (seq & MASK) + (rcv_nxt & MASK) + offset_flags + window
+            checksum = -(total + ones_sum(payload)) % 0xFFFF
+        head = _PLAIN.pack(conn.ports, seq & MASK, rcv_nxt & MASK, offset_flags, window, checksum, 0)
+    tcp = conn.tcp
+    segments = 1 if length <= mss else -(-length // mss)
+    tcp.counters.mib["TcpOutSegs"] += segments
+    conn.segs_out += segments
+    if length:
+        conn.data_segs_out += segments
+    if tcp.events is not None:
+        tcp.events(SegmentSent(now, conn.key, seq, rcv_nxt, flags, tcb.rcv_wnd, length, why))
+    path.send(head, payload, mss, tos, now, options.ttl or 64)
+
+
+def _count_zero_window(conn: ConnectionCore, before: Octets) -> None:
+    """The window closes, or opens again."""
+    if conn.tcb.rcv_wnd != before:
+        name = "FromZeroWindowAdv" if conn.tcb.rcv_wnd else "ToZeroWindowAdv"
+        conn.tcp.counters.mib["TcpExtTCP" + name] += 1
+
+
+def _head_with_sack(conn: ConnectionCore, seq: Seq, flags: int, window: int, text: bool, now: Micros) -> bytes:
+    """A header that reports what lies beyond a gap (RFC 2018 4), or arrived twice (RFC 2883 4, first block)."""
+    tcb = conn.tcb
+    stamps = ((now // 1000 + tcb.ts_offset) & MASK, tcb.ts_recent) if tcb.ts_ok else None
+    options = build_segment(stamps, conn.sack_blocks()[: _block_limit(conn, text)])
+    conn.duplicate = None
+    offset_flags = (20 + len(options)) << 10 | flags
+    return _PLAIN.pack(conn.ports, seq & MASK, tcb.rcv_nxt & MASK, offset_flags, window, 0, 0) + options
+
+
+def _block_limit(conn: ConnectionCore, text: bool) -> int:
+    """How many SACK blocks a segment has room for: one with text keeps some, any other need only fit the path."""
+    ts_ok = conn.tcb.ts_ok
+    room = conn.send_mss - _MIN_TEXT if text else conn.path.mtu - (52 if ts_ok else 40)
+    return max(min((room - 4) // 8, 3 if ts_ok else 4), 0)
+
+
+def _sack_room(conn: ConnectionCore) -> Octets:
+    """Octets that SACK blocks will take from a data segment."""
+    if not conn.tcb.sack_ok or not (conn.receive_buffer.held or conn.duplicate is not None):
+        return 0
+    blocks = min(len(conn.receive_buffer.recent) + (conn.duplicate is not None), _block_limit(conn, True))
+    return 4 + 8 * blocks if blocks else 0
+
+
+def send_ack(conn: ConnectionCore, now: Micros) -> None:
+    """A pure ACK: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>."""
+    segment(conn, conn.tcb.snd_nxt, b"", ACK, 1, now, "ack")
+
+
+def send_range(conn: ConnectionCore, seq: Seq, length: Octets, flags: int, mss: Octets, now: Micros, why: str) -> None:
+    """Octets [seq, seq + length), PSH and FIN on the last: in one piece if the device segments, else cut here."""
+    mss -= _sack_room(conn)
+    merge = conn.path.offload and (conn.ecn is None or conn.ecn.may_merge(conn.recovery))
+    if length <= mss or (merge and length <= MAX_SUPER_SEGMENT):
+        payload = conn.send_buffer.read(seq, length) if length else b""
+        segment(conn, seq, payload, flags, mss, now, why)
+        return
+    step = most_at_once(mss) if merge else mss
+    end = seq + length
+    while seq < end:
+        take = min(step, end - seq)
+        last = seq + take == end
+        segment(conn, seq, conn.send_buffer.read(seq, take), flags if last else flags & ~(FIN | PSH), mss, now, why)
+        seq += take

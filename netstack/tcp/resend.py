@@ -1,0 +1,137 @@
+"""Sending again what is lost; probes for tail loss (RFC 8985 7), closed windows and idle peers (RFC 9293 3.8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netstack.tcp.emit import segment, send_range
+from netstack.tcp.reduction import CWR, LOSS
+from netstack.tcp.scoreboard import Sent
+from netstack.units import Micros
+from netstack.wire.tcp import ACK, FIN, PSH
+
+if TYPE_CHECKING:
+    from netstack.tcp.core import ConnectionCore
+
+
+def send_lost(conn: ConnectionCore, now: Micros) -> None:
+    """What the scoreboard says is lost and not on its way again, lowest first (RFC 6675 NextSeg 1), within cwnd."""
+    recovery, tcb = conn.recovery, conn.tcb
+    board, mss = recovery.scoreboard, conn.send_mss
+    edge = tcb.snd_una + tcb.snd_wnd
+    sent_any = False
+    i = board.find(board.pending_from)
+    while board.pending_out and i < len(board.records):
+        record = board.records[i]
+        i += 1
+        if not record.lost or record.retransmitted:
+            continue
+        board.pending_from = record.seq
+        quota = recovery.cc.cwnd - board.in_flight()
+        if quota <= 0 or (record.seq >= edge and record.seq != tcb.snd_una):
+            break
+        if record.segments > quota and record.seq + quota * mss < record.end - record.fin:
+            board.split(i - 1, record.seq + quota * mss, mss)
+        retransmit(conn, record, now, "retransmit")
+        board.pending_from = record.end
+        sent_any = True
+    if sent_any and board.records[0].sent_at == now and not (recovery.again_in or recovery.timeouts):
+        conn.restart_timer(now)  # what is waited for was sent just now (RFC 6298 5.3); no probe is due any more
+    elif sent_any and not conn.timer_at:
+        conn.arm_after_send(now)
+
+
+def retransmit(conn: ConnectionCore, record: Sent, now: Micros, why: str) -> None:
+    """Send one record again."""
+    buffer, mib = conn.send_buffer, conn.tcp.counters.mib
+    flags = ACK
+    length = min(record.end, buffer.end) - record.seq
+    if record.end > buffer.end:
+        flags |= FIN
+    if record.end >= buffer.end and length:
+        flags |= PSH
+    conn.plain = False  # a clean ACK samples the RTT of what it acknowledges (Karn: not of this)
+    recovery = conn.recovery
+    if why == "loss-probe":  # nothing is known to be lost: pipe and undo do not count it (Linux)
+        record.sent_at = now
+        record.times += 1
+    else:
+        recovery.scoreboard.mark_retransmitted(record, now)
+        recovery.note_retransmission(record.segments, now)
+    recovery.total_retrans += record.segments
+    recovery.acks.retransmitted += record.segments
+    mib["TcpRetransSegs"] += record.segments
+    mib["TcpOutSegs"] -= record.segments  # which leaves out what only repeats (RFC 4022)
+    if length:
+        recovery.bytes_retrans += length
+        recovery.data_repeated += record.segments
+    if recovery.timeout_to_answer:
+        recovery.timeout_to_answer = False
+    elif recovery.ca_state > CWR:
+        in_loss = recovery.ca_state == LOSS
+        mib["TcpExtTCPSlowStartRetrans" if in_loss else "TcpExtTCPFastRetrans"] += record.segments
+    send_range(conn, record.seq, length, flags, conn.send_mss, now, why)
+
+
+def send_loss_probe(conn: ConnectionCore, now: Micros) -> None:
+    """RFC 8985 7.3: the next new segment if the window allows, else the last one sent, once more."""
+    tcb, recovery, mss = conn.tcb, conn.recovery, conn.send_mss
+    board = recovery.scoreboard
+    if conn.tlp_high_seq is not None:
+        return
+    queued = conn.send_buffer.end - tcb.snd_nxt
+    room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
+    if 0 < min(queued, mss) <= room:
+        length = min(queued, mss)
+        end = tcb.snd_nxt + length
+        flags = ACK | PSH if end == conn.send_buffer.end else ACK
+        record = Sent(tcb.snd_nxt, end, 1, now)
+        board.records.append(record)
+        board.packets_out += 1
+        tcb.snd_nxt = end
+        conn.tlp_is_retransmission = False
+        send_range(conn, record.seq, length, flags, mss, now, "loss-probe")
+    else:
+        last = board.records[-1]
+        before_it = (last.end - last.fin - 1 - last.seq) // mss * mss
+        if before_it > 0:
+            board.split(len(board.records) - 1, last.seq + before_it, mss)
+            last = board.records[-1]
+        conn.tlp_is_retransmission = True
+        retransmit(conn, last, now, "loss-probe")
+    conn.tcp.counters.mib["TcpExtTCPLossProbes"] += 1
+    conn.tlp_high_seq = tcb.snd_nxt
+
+
+def send_window_probe(conn: ConnectionCore, now: Micros) -> None:
+    """RFC 9293 3.8.6.1: whatever fits the window, be it a silly amount; else a segment that asks for an ACK."""
+    tcb, buffer, board = conn.tcb, conn.send_buffer, conn.recovery.scoreboard
+    room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
+    if room <= 0:
+        send_probe(conn, now)
+        conn.tcp.counters.mib["TcpExtTCPWinProbe"] += 1
+        return
+    length = min(buffer.end - tcb.snd_nxt, room, conn.send_mss)
+    flags = ACK | PSH if length else ACK
+    end = tcb.snd_nxt + length
+    if conn.fin_queued and end == buffer.end and room > length:
+        flags |= FIN
+        end += 1
+        conn.fin_sent = True
+    record = Sent(tcb.snd_nxt, end, 1, now)
+    record.fin = end - tcb.snd_nxt - length
+    board.records.append(record)
+    board.packets_out += 1
+    tcb.snd_nxt = end
+    send_range(conn, record.seq, length, flags, conn.send_mss, now, "window-probe")
+    conn.last_sent_at = now
+    conn.arm_after_send(now)
+
+
+def send_probe(conn: ConnectionCore, now: Micros) -> None:
+    """An empty segment one below SND.UNA, which the peer must answer with an ACK (3.8.4).
+
+    Deviation: window probes too are such segments, as Linux sends them, and not one octet of data (3.8.6.1): what the
+    peer must refuse need not be sent.
+    """
+    segment(conn, conn.tcb.snd_una - 1, b"", ACK, 1, now, "probe")
