@@ -14,8 +14,8 @@ from itertools import product
 from statistics import fmean
 from typing import Any, TextIO
 
-from netstack.lab import text, theory
-from netstack.lab.report import loss_of
+from netstack.lab import text
+from netstack.lab.report import expectations
 from netstack.lab.result import Result
 from netstack.lab.scenario import Flow, Link, Scenario
 from netstack.lab.simulation import run
@@ -108,14 +108,9 @@ def measures(scenario: Scenario, result: Result) -> dict[str, float | None]:
 
 
 def _of_theory(scenario: Scenario, result: Result) -> float | None:
-    expected = 0.0
-    for wanted, flow in zip(scenario.flows, result.flows, strict=True):
-        rtt = scenario.link.rtt + wanted.extra_rtt
-        window = theory.window(flow.cc, loss_of(scenario.link), rtt)
-        if window is None or not rtt:
-            return None
-        expected += theory.rate(window, flow.mss, rtt)
-    return result.goodput / expected if expected else None
+    expected = expectations(scenario, result)
+    known = [each for each in expected if each is not None]
+    return result.goodput / sum(known) if len(known) == len(expected) else None
 
 
 def write_csv(rows: Sequence[Row], file: TextIO) -> None:

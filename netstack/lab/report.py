@@ -5,6 +5,8 @@ from netstack.lab.result import FlowResult, Result
 from netstack.lab.scenario import Link, Scenario
 from netstack.units import MILLISECOND, SECOND, Micros
 
+_FITS = 0.9
+"""Response functions that ask together for more of the rate than this say nothing about the flows."""
 _HEAD = ("flow", "cc", "goodput", "share", "retransmitted", "RTO", "TLP", "cwnd", "RTT p50", "p95", "p99", "queued p50",
          "p95", "held back by")  # fmt: skip
 
@@ -103,15 +105,16 @@ def _together(scenario: Scenario, result: Result) -> list[str]:
 
 
 def compared(scenario: Scenario, result: Result) -> list[str]:
-    """A line for each flow that has a response function, when the path loses packets by itself."""
+    """A line for each flow with a response function, when the path loses packets by itself and that is the limit."""
     link, lines = scenario.link, []
     p = loss_of(link)
-    for i, flow in enumerate(result.flows):
-        rtt = link.rtt + scenario.flows[i].extra_rtt
-        window = theory.window(flow.cc, p, rtt)
-        if window is None or not rtt:
+    wanted = [each for each in expectations(scenario, result) if each is not None]
+    if link.rate and sum(wanted) > _FITS * link.rate:
+        return [f"the response functions ask for {text.rate(sum(wanted))}: the link, and not loss, is the limit"]
+    for i, (flow, expected) in enumerate(zip(result.flows, expectations(scenario, result), strict=True)):
+        if expected is None:
             continue
-        expected = theory.rate(window, flow.mss, rtt)
+        rtt = link.rtt + scenario.flows[i].extra_rtt
         line = f"flow {i + 1}: {flow.goodput / expected:.2f} of {flow.cc}'s response function ({text.rate(expected)})"
         mean = theory.by_chance(flow.cc, p, rtt) if link.loss else None
         if mean is not None:
@@ -119,6 +122,16 @@ def compared(scenario: Scenario, result: Result) -> list[str]:
             line += f", {flow.goodput / expected:.2f} of its mean over losses by chance ({text.rate(expected)})"
         lines.append(line)
     return lines
+
+
+def expectations(scenario: Scenario, result: Result) -> list[float | None]:
+    """Bits per second that each flow's response function gives for the loss that the path has by itself."""
+    p, found = loss_of(scenario.link), []
+    for wanted, flow in zip(scenario.flows, result.flows, strict=True):
+        rtt = scenario.link.rtt + wanted.extra_rtt
+        window = theory.window(flow.cc, p, rtt)
+        found.append(theory.rate(window, flow.mss, rtt) if window is not None and rtt else None)
+    return found
 
 
 def loss_of(link: Link) -> float:

@@ -76,10 +76,12 @@ def test_columns_stand_under_each_other():
 
 
 def test_a_report_says_what_was_tried_what_came_out_and_what_theory_says():
-    link = replace(BASE.link, loss=0.02, bursts=None, jitter=MILLISECOND, ack_loss=0.01, reorder=0.01, duplicate=0.01)
+    link = replace(
+        BASE.link, rate=50_000_000, loss=0.02, jitter=MILLISECOND, ack_loss=0.01, reorder=0.01, duplicate=0.01
+    )
     scenario = replace(BASE, link=link, flows=(Flow(), Flow("reno")), warmup=SECOND // 2)
     said = report(scenario, run(scenario))
-    for words in ("2 Mbit/s, rtt 20 ms, queue 1 bdp (5 kB), droptail, jitter 1 ms, loss 2%, ACK loss 1%",
+    for words in ("50 Mbit/s, rtt 20 ms, queue 1 bdp (125 kB), droptail, jitter 1 ms, loss 2%, ACK loss 1%",
                   "reordered 1% by 5 ms, duplicated 1%", "2 flows, 1 s (500 ms of it to warm up), seed 1",
                   "utilisation", "fairness (Jain)", "lost on the path", "flow 1: ", "of cubic's response function",
                   "of reno's response function", "over losses by chance"):  # fmt: skip
@@ -94,6 +96,13 @@ def test_a_report_of_transfers_says_when_they_ended_or_that_they_did_not():
     assert "flow 2 was not done in time" in said
     dead = replace(BASE, link=Link(loss=1.0), size=1, duration=600 * SECOND)
     assert "flow 1 broke off: errno" in report(dead, run(dead))
+
+
+def test_where_the_link_is_the_limit_nothing_is_said_of_shares_of_response_functions():
+    scenario = replace(BASE, link=replace(BASE.link, loss=0.001))
+    said = report(scenario, run(scenario))
+    assert "the link, and not loss, is the limit" in said
+    assert "of cubic's response function" not in said
 
 
 def test_bursts_and_unlimited_rates_are_described_and_not_compared_with_functions_of_single_losses():

@@ -103,6 +103,13 @@ def test_a_gigabit_over_100_milliseconds_is_full():
     assert result.flows[0].timeouts == 0
 
 
+def test_the_receiver_does_not_hold_slow_start_back():
+    """Its buffer has to be ahead of a window that doubles each round trip, though what it sees is a round trip old."""
+    link = Link(rate=200_000_000, rtt=100 * MILLISECOND)
+    flow = run(Scenario(link, duration=1800 * MILLISECOND, coalesce=200)).flows[0]
+    assert flow.limited["receiver"] < 0.4
+
+
 def test_at_one_percent_loss_nothing_but_cwnd_holds_a_flow_back():
     link = Link(rate=100_000_000, rtt=50 * MILLISECOND, loss=0.01)
     flow = run(Scenario(link, duration=60 * SECOND)).flows[0]
