@@ -33,6 +33,9 @@ class Driver:
     """Frames taken in per turn ..."""
     OCTETS: Octets = 2 * 1024 * 1024
     """... and octets: a super-segment costs more than a bare ACK. What is left waits for the next loop iteration."""
+    ROUNDS = 3
+    """How often a turn looks again for what arrived meanwhile: a busy peer answers while we still answer others, and a
+    loop iteration costs more than a look."""
 
     __slots__ = (
         "_again",
@@ -150,33 +153,42 @@ class Driver:
         self.awake = True
         try:
             due_at = self._due_at
-            if due_at is not None and due_at <= now:
+            due = due_at is not None and due_at <= now
+            if due:
                 self.device.expire(now)
-                if self._receive(now):
-                    self._continue()
+            taken = self._receive(now)
+            if due:
                 self.stack.expire(now)
-            elif self._receive(now):
-                self._continue()
             self.stack.transmit(now)
+            if self._fileno >= 0:
+                for _ in range(self.ROUNDS):
+                    if not 0 < taken < self.FRAMES:
+                        break
+                    now = self.clock()
+                    taken = self._receive(now)
+                    if taken:
+                        self.stack.transmit(now)
+            if taken >= self.FRAMES and not self._again:
+                self._continue()
         except Exception as error:
             self._on_error(error)
         finally:
             self.awake = not self._running
         self._rest()
 
-    def _receive(self, now: Micros) -> bool:
-        """Take in what waits; True when the bound was hit and more may wait."""
+    def _receive(self, now: Micros) -> int:
+        """Take in what waits. How many frames; FRAMES when a bound was hit and more may wait."""
         read, receive = self.device.read, self.stack.receive
         octets = 0
-        for _ in range(self.FRAMES):
+        for taken in range(self.FRAMES):
             frame = read(now)
             if frame is None:
-                return False
+                return taken
             receive(frame, now)
             octets += len(frame)
             if octets >= self.OCTETS:
                 break
-        return not self._again
+        return self.FRAMES
 
     def _on_error(self, error: Exception) -> None:
         """Something an observer called raised and cut the turn short: report it, and take another turn for the rest."""
