@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("asgi")
 
 
+_FEW = 64
+_PIECE = 64
+"""Octets that a bytes object costs beside what is in it."""
+
+
 class Cycle(Reply):
     """The request half, and the call. Public attributes are the connection's to read and, where it says so, to set."""
 
@@ -131,6 +136,9 @@ class Cycle(Reply):
         self._expect = False
         self.buffered += octets
         self.complete = complete
+        pieces = self.pieces
+        if pieces and len(pieces) > _FEW and len(pieces) * _PIECE > self.buffered:
+            self.pieces = [b"".join(pieces)]  # tiny chunks: what waits must not cost many times what it holds
         self.wake()
 
     def wake(self) -> None:

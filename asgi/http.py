@@ -5,6 +5,7 @@ costs at most one read's worth of memory. The application is called straight fro
 once (`eager.py`), so a request that needs no waiting is answered before that returns.
 """
 
+import re
 from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -20,6 +21,15 @@ from asgi.spec import ASGI_VERSION, HTTP_SPEC_VERSION, Scope
 if TYPE_CHECKING:
     from asgi.request import RequestReader
     from asgi.server import Server
+
+
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*")
+
+
+def _after_empty_lines(data: bytes, at: int) -> int:
+    """RFC 9112 2.2: empty lines before a request line are ignored."""
+    match = _EMPTY_LINES.match(data, at)
+    return at if match is None else match.end()
 
 
 class Http(Connection):
@@ -74,8 +84,8 @@ class Http(Connection):
             block = data if at == 0 and end == size else data[at:end]
             status = reader.read(block)
             if status:
-                if block.startswith(b"\r\n"):  # RFC 9112 2.2: empty lines before a request line are ignored
-                    at += 2
+                if block.startswith(b"\r\n"):
+                    at = _after_empty_lines(data, at)
                     continue
                 self.refuse(status)
                 break
@@ -147,12 +157,12 @@ class Http(Connection):
 
     def _start_part(self, data: bytes, at: int) -> None:
         """Keep the beginning of a header block until the rest arrives; timeout_head runs from here."""
-        while data.startswith(b"\r\n", at):
-            at += 2
+        at = _after_empty_lines(data, at)
         if at == len(data):
             return
         self.state = HEAD
-        self.deadline = self.server.head_at
+        # Empty lines are no request: who sends only those, and in halves, gains no time by it.
+        self.deadline = min(self.server.head_at, self.deadline) if data[at] == 13 else self.server.head_at
         self._pending = bytearray(memoryview(data)[at:])
         self._searched = 0
         self._judge_at = 0

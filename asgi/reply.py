@@ -11,6 +11,7 @@ A response goes through five phases, in order:
 What the application does wrong (order, types, lengths) raises in its `send`, before anything wrong is written.
 """
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from asgi import response
@@ -107,11 +108,16 @@ class Reply:
                     self.phase = DONE
                     self._connection.on_response()
                 return
-            flow = self._connection.flow
+            connection = self._connection
+            flow = connection.flow
             if flow is not None and flow.paused:
                 await flow.drained()
-                if self.gone:
-                    raise ClientDisconnected("the client has gone")
+            if connection.transport.is_closing() or self._bodyless:
+                # Nothing written makes a lost transport pause, and nothing is written for HEAD: without a turn of the
+                # loop, who sends for ever would keep it from telling us, and everybody else, anything.
+                await asyncio.sleep(0)
+            if self.gone:
+                raise ClientDisconnected("the client has gone")
         elif kind == "http.response.trailers" and phase == TRAILERS:
             self._send_trailers(message)
         else:

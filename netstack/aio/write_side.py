@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from netstack.tcp.connection import Connection
 
 WRITES_BEFORE_WARNING = 5
-"""Writes on a lost connection that pass in silence; as asyncio has it."""
+"""Writes on a lost connection that pass in silence, as asyncio has it. Deviation: the next is told of, the others not:
+a client that goes must not fill the log of a program that does not look."""
 
 logger = logging.getLogger("asyncio")
 
@@ -74,7 +75,7 @@ class WriteSide(_FlowControlMixin):
             return
         if self._lost:
             self._lost += 1
-            if self._lost > WRITES_BEFORE_WARNING:
+            if self._lost == WRITES_BEFORE_WARNING + 1:
                 logger.warning("write() on a connection that is lost.")
             return
         data = bytes(data)

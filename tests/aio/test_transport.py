@@ -619,3 +619,15 @@ def test_sendfile_falls_back_to_writing(tmp_path):
         return await main()
 
     assert run(with_threads()) == (1 << 20, path.read_bytes())
+
+
+def test_a_lost_connection_is_warned_of_once_however_much_is_written(caplog):
+    async def main():
+        async with two_protocols() as (near, far):
+            near.transport.abort()
+            await settle()
+            for _ in range(100):
+                far.transport.write(b"to nobody")
+
+    run(main())
+    assert [record.message for record in caplog.records] == ["write() on a connection that is lost."]

@@ -200,3 +200,56 @@ def test_fin_over_tls_ends_the_request(serve):
     client.finish()
     assert client.gone
     assert app.events == [EMPTY, DISCONNECT]
+
+
+def endless(most=5_000):
+    """An application that never waits for anything but `send`; (application, the sends that returned)."""
+    sent = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while len(sent) < most and scope["path"] == "/":
+            await send({"type": "http.response.body", "body": bytes(40_000), "more_body": True})
+            sent.append(scope["method"])
+        sent.append("end")
+        await send({"type": "http.response.body"})
+
+    return app, sent
+
+
+def test_who_sends_for_ever_hears_of_a_client_that_broke_off(serve):
+    """The last words of a transport that is lost are that its buffer is empty: the application goes on at once."""
+    app, sent = endless()
+    wire = serve(app)
+    client = wire.connect().stop_reading()
+    client.get()
+    assert len(sent) == 1
+
+    def break_off():
+        client.transport.closing = True
+        client.protocol.resume_writing()
+        wire.loop.call_soon(client.transport.lose, ConnectionResetError())
+
+    wire.loop.call_soon(break_off)
+    wire.settle()
+    assert len(sent) < 5
+    assert not wire.server.running
+
+
+def test_head_of_an_endless_stream_does_not_keep_others_waiting(serve):
+    app, sent = endless()
+    wire = serve(app)
+    other = wire.connect()
+    client = wire.connect()
+    client.transport.incoming.append(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
+    wire.loop.call_soon(client.transport.deliver)
+    other.transport.incoming.append(b"GET /end HTTP/1.1\r\nHost: a\r\n\r\n")
+    wire.loop.call_soon(other.transport.deliver)
+    for _ in range(20):
+        wire.loop.call_soon(wire.loop.stop)
+        wire.loop.run_forever()
+    assert sent.index("end") < 50
+    assert other.got().startswith(b"HTTP/1.1 200 OK")
+    client.transport.lose(None)
+    wire.settle()
+    assert not wire.server.running
