@@ -70,7 +70,20 @@ class TcpConfig:
     base_mss: Octets = 536
     """SendMSS when the peer sends no MSS option (RFC 9293 3.7.1)."""
     rmem: tuple[Octets, Octets, Octets] = (4_096, 131_072, 6_291_456)
+    """A receive buffer: what is granted even when memory is short, the size to begin with, the largest."""
     wmem: tuple[Octets, Octets, Octets] = (4_096, 262_144, 4_194_304)
+    rmem_max: Octets = 212_992
+    """The most that SO_RCVBUF takes, before it is doubled (Linux's net.core.rmem_max)."""
+    wmem_max: Octets = 212_992
+    moderate_rcvbuf: bool = True
+    """Receive buffers grow with the rate."""
+    notsent_lowat: Octets = 0xFFFF_FFFF
+    """A connection with more than this not sent yet is not writable."""
+    mem: tuple[Octets, Octets, Octets] = (96 * 1024 * 1024, 128 * 1024 * 1024, 192 * 1024 * 1024)
+    """All connections together: below the first there is no pressure, above the second there is, above the third
+    nobody gets more; see `tcp.memory`. Linux's tcp_mem counts pages and follows the machine's size."""
+    max_orphans: int = 16_384
+    """Connections that go on without a user; more are reset."""
     port_range: tuple[int, int] = (32_768, 60_999)
 
 

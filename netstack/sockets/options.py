@@ -24,7 +24,7 @@ SHUT_RD, SHUT_WR, SHUT_RDWR = 0, 1, 2
 
 SOL_SOCKET = 1
 SO_REUSEADDR, SO_TYPE, SO_ERROR, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE, SO_LINGER = 2, 3, 4, 7, 8, 9, 13
-SO_ACCEPTCONN, SO_PROTOCOL, SO_DOMAIN = 30, 38, 39
+SO_ACCEPTCONN, SO_SNDBUFFORCE, SO_RCVBUFFORCE, SO_PROTOCOL, SO_DOMAIN = 30, 32, 33, 38, 39
 
 IPPROTO_IP = 0
 IP_TOS, IP_TTL, IP_MTU_DISCOVER, IP_MTU = 1, 2, 10, 14
@@ -32,12 +32,14 @@ IP_PMTUDISC_WANT = 1
 
 IPPROTO_TCP = 6
 TCP_NODELAY, TCP_MAXSEG, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_SYNCNT = 1, 2, 3, 4, 5, 6, 7
-TCP_DEFER_ACCEPT, TCP_INFO, TCP_QUICKACK, TCP_CONGESTION, TCP_USER_TIMEOUT, TCP_NOTSENT_LOWAT = 9, 11, 12, 13, 18, 25
+TCP_DEFER_ACCEPT, TCP_WINDOW_CLAMP, TCP_INFO, TCP_QUICKACK, TCP_CONGESTION = 9, 10, 11, 12, 13
+TCP_USER_TIMEOUT, TCP_NOTSENT_LOWAT = 18, 25
 
 _INT = Struct("=i")
 _LINGER = Struct("=ii")
-MIN_RCVBUF: Octets = 2304 // 2
-MIN_SNDBUF: Octets = 4608 // 2
+MIN_RCVBUF: Octets = 2304
+MIN_SNDBUF: Octets = 4608
+_HALF_INT = (1 << 30) - 1
 CA_NAME_MAX = 16
 
 Get = Callable[["StreamSocket"], int]
@@ -136,19 +138,42 @@ def _quantity(
     return read, write
 
 
-def _buffer(attribute: str, least: Octets, memory: Callable[[StreamSocket], tuple[int, int, int]]) -> tuple[Get, Set]:
-    """A buffer size. Linux doubles what is set, for its own overhead, and shows that; here the payload is kept."""
+def _buffer(
+    attribute: str, least: Octets, most: Callable[[StreamSocket], Octets | None], now: Callable[[StreamSocket], Octets]
+) -> tuple[Get, Set]:
+    """A buffer size: Linux doubles what is set, `most` at most, for its own overhead, and shows that.
+
+    Once set it is locked: auto-tuning leaves it alone. `now`: its size while it is not set.
+    """
 
     def read(sock: StreamSocket) -> int:
-        chosen = getattr(sock.options, attribute)
-        return 2 * chosen if chosen else memory(sock)[1]
+        return int(getattr(sock.options, attribute)) or now(sock)
 
     def write(sock: StreamSocket, value: int) -> None:
-        if value < 0:
-            value = memory(sock)[2]
-        setattr(sock.options, attribute, max(least, min(value, memory(sock)[2])))
+        limit = most(sock)
+        if limit is None:
+            limit = _HALF_INT if value >= 0 else 0
+        elif value < 0:
+            value = limit
+        setattr(sock.options, attribute, max(least, 2 * min(value, limit, _HALF_INT)))
 
     return read, write
+
+
+def _sndbuf(sock: StreamSocket) -> Octets:
+    return sock.connection.send_limit if sock.connection is not None else sock.config.wmem[1]
+
+
+def _rcvbuf(sock: StreamSocket) -> Octets:
+    return sock.connection.window.rcvbuf if sock.connection is not None else sock.config.rmem[1]
+
+
+def _set_window_clamp(sock: StreamSocket, value: int) -> None:
+    if not value and sock.connection is not None:
+        raise os_error(errno.EINVAL)
+    sock.options.window_clamp = max(value, MIN_RCVBUF >> 1) if value else 0
+    if sock.connection is not None:
+        sock.connection.choose_clamp()
 
 
 def _set_tos(sock: StreamSocket, value: int) -> None:
@@ -206,8 +231,10 @@ _OPTIONS: dict[tuple[int, int], tuple[Get, Set | None]] = {
     (SOL_SOCKET, SO_DOMAIN): (lambda sock: AF_INET, None),
     (SOL_SOCKET, SO_ACCEPTCONN): (lambda sock: int(sock.listening), None),
     (SOL_SOCKET, SO_ERROR): (lambda sock: sock.take_error(), None),
-    (SOL_SOCKET, SO_SNDBUF): _buffer("sndbuf", MIN_SNDBUF, lambda sock: sock.config.wmem),
-    (SOL_SOCKET, SO_RCVBUF): _buffer("rcvbuf", MIN_RCVBUF, lambda sock: sock.config.rmem),
+    (SOL_SOCKET, SO_SNDBUF): _buffer("sndbuf", MIN_SNDBUF, lambda sock: sock.config.wmem_max, _sndbuf),
+    (SOL_SOCKET, SO_RCVBUF): _buffer("rcvbuf", MIN_RCVBUF, lambda sock: sock.config.rmem_max, _rcvbuf),
+    (SOL_SOCKET, SO_SNDBUFFORCE): _buffer("sndbuf", MIN_SNDBUF, lambda sock: None, _sndbuf),
+    (SOL_SOCKET, SO_RCVBUFFORCE): _buffer("rcvbuf", MIN_RCVBUF, lambda sock: None, _rcvbuf),
     (IPPROTO_IP, IP_TOS): (lambda sock: sock.options.tos, _set_tos),
     (IPPROTO_IP, IP_TTL): (lambda sock: sock.options.ttl or sock.stack.config.default_ttl, _set_ttl),
     (IPPROTO_IP, IP_MTU_DISCOVER): (lambda sock: IP_PMTUDISC_WANT, _set_mtu_discover),
@@ -221,6 +248,7 @@ _OPTIONS: dict[tuple[int, int], tuple[Get, Set | None]] = {
     (IPPROTO_TCP, TCP_KEEPCNT): _quantity("keepcnt", 1, 1, 127, lambda sock: sock.config.keepalive_probes),
     (IPPROTO_TCP, TCP_SYNCNT): _quantity("syncnt", 1, 1, 127, lambda sock: sock.config.syn_retries),
     (IPPROTO_TCP, TCP_USER_TIMEOUT): _quantity("user_timeout", MILLISECOND, 0, (1 << 31) - 1, lambda sock: 0),
+    (IPPROTO_TCP, TCP_WINDOW_CLAMP): (lambda sock: sock.window_clamp(), _set_window_clamp),
     (IPPROTO_TCP, TCP_NOTSENT_LOWAT): (_get_notsent_lowat, _set_notsent_lowat),
     (IPPROTO_TCP, TCP_DEFER_ACCEPT): (lambda sock: sock.options.defer_accept // SECOND, _set_defer_accept),
 }

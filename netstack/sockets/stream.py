@@ -262,7 +262,7 @@ class StreamSocket(Socket):
         over = connection.state in (CLOSED, TIME_WAIT)
         failed = connection.error and not self._failed
         readable = connection.readable or connection.eof or over or self._read_shut
-        writable = over or connection.fin_queued or connection.send_space
+        writable = over or connection.fin_queued or connection.writable
         shut = connection.fin_queued and (connection.eof or self._read_shut)  # both ways: Linux's POLLHUP
         return (READABLE if readable else 0) | (WRITABLE if writable else 0) | (
             (HANGUP if over or shut else 0) | (FAILED if failed else 0)
@@ -302,6 +302,11 @@ class StreamSocket(Socket):
         if connection is None:
             return self.options.maxseg or self.config.base_mss
         return connection.tcb.eff_snd_mss
+
+    def window_clamp(self) -> Octets:
+        """TCP_WINDOW_CLAMP: no window larger than this is offered; 0: nobody said."""
+        connection = self.connection
+        return self.options.window_clamp if connection is None else connection.window.clamp
 
     def info(self) -> dict[str, int]:
         """TCP_INFO under Linux's names without "tcpi_": of the connection, of the listener, or of neither (CLOSED)."""

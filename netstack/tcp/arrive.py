@@ -324,17 +324,46 @@ def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
         return
     start = seg.text + (left - seg.seq)
     stop = start + (right - left)
-    push = bool(seg.flags & PSH)
+    buffer, memory = conn.receive_buffer, conn.tcp.memory
     if left == tcb.rcv_nxt:
-        data = memoryview(seg.data)[start:stop] if right - left >= _VIEW else seg.data[start:stop]
-        conn.deliver(data, push, now)
+        if memory.exhausted and buffer.ready and not memory.may_hold(conn):
+            conn.tcp.counters.mib["TcpExtTCPRcvQDrop"] += 1
+            conn.drop("no_memory", now)
+            memory.make_room(conn)
+            conn.acking.due = conn.acking.scheduled = True
+            conn.mark()
+            return
+        if tcb.rcv_nxt >= conn.window.tune.until:
+            conn.measure_rtt(seg.options.ts_ecr or 0 if tcb.ts_ok else 0, now)
+        # A view keeps its whole frame in memory: only where most of that is wanted.
+        whole = right - left >= _VIEW and 2 * (right - left) >= seg.length
+        conn.deliver(memoryview(seg.data)[start:stop] if whole else seg.data[start:stop], bool(seg.flags & PSH), now)
         return
-    conn.tcp.counters.mib["TcpExtTCPOFOQueue"] += 1
-    duplicate = conn.receive_buffer.hold(left, seg.data[start:stop])
-    if duplicate is not None:
-        conn.note_duplicate(*duplicate)
+    _hold(conn, left, seg.data[start:stop], now)
     conn.acking.due = conn.acking.scheduled = True  # RFC 5681 4.2: a gap is reported at once
     conn.mark()
+
+
+def _hold(conn: Connection, left: int, data: bytes, now: Micros) -> None:
+    """Text beyond a gap, as long as there is memory for it."""
+    tcp, buffer = conn.tcp, conn.receive_buffer
+    mib = tcp.counters.mib
+    if not tcp.memory.may_hold(conn):
+        tcp.memory.make_room(conn)
+        if not tcp.memory.may_hold(conn):
+            mib["TcpExtTCPOFODrop"] += 1
+            conn.drop("no_memory", now)
+            return
+    mib["TcpExtTCPOFOQueue"] += 1
+    duplicate = buffer.hold(left, data)
+    if duplicate is not None:
+        mib["TcpExtTCPOFOMerge"] += duplicate == (left, left + len(data))
+        conn.note_duplicate(*duplicate)
+    if buffer.charge > conn.window.rcvbuf:
+        tcp.memory.make_room(conn)
+    if buffer.ready + buffer.held > conn.hold_freely:
+        tcp.memory.settle(conn)
+    conn.grow_buffer(conn.window.tune.space)
 
 
 def check_fin(conn: Connection, seg: Arrival, now: Micros) -> None:

@@ -14,12 +14,15 @@ from netstack.tcp import loss_probe, opening, output, timers
 from netstack.tcp.arrive import segment_arrives
 from netstack.tcp.chrono import SNDBUF_LIMITED
 from netstack.tcp.readiness import READABLE, WRITABLE
-from netstack.tcp.segment import Arrival
+from netstack.tcp.reassembly import SMALL
+from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Cause
 from netstack.tcp.user import UserCalls
 from netstack.units import Micros, Octets, Seq
 from netstack.wire.tcp_options import ALIGNED, ALIGNED_TIMESTAMP
 
+_MANY: Octets = 2048
+"""With less than this in order, nobody cares in how many chunks it is."""
 _VIEW: Octets = 8192
 """Text at least this long is kept as a view of its frame; shorter text is copied, so that it pins no frame."""
 
@@ -109,6 +112,8 @@ class Connection(UserCalls):
             self.mark()
         if end > text:
             self.data_segs_in += 1
+            if tcb.rcv_nxt >= self.window.tune.until:
+                self.measure_rtt(int.from_bytes(frame[text - 4 : text], "big") if tcb.ts_ok else 0, now)
             data = memoryview(frame)[text:end] if end - text >= _VIEW else frame[text:end]
             self.deliver(data, bool(flags & 8), now)
 
@@ -144,7 +149,13 @@ class Connection(UserCalls):
         tcb.rcv_nxt += size
         buffer.append(data)
         acking.on_data(size, push, tcb.rcv_wnd, self.rtt.rto, self.tcp.config, now)
-        self.window.on_data(size, acking.rcv_mss)
+        window = self.window
+        if window.ssthresh < window.clamp:
+            window.on_data(size, acking.advmss)
+        if buffer.ready > self.hold_freely:
+            self.tcp.memory.settle(self)
+        if size < SMALL and buffer.ready > _MANY:
+            self.tcp.counters.mib["TcpExtTCPRcvCollapsed"] += buffer.join_small()
         if buffer.held:
             known = buffer.overlap(tcb.rcv_nxt)
             if known is not None:
@@ -157,6 +168,14 @@ class Connection(UserCalls):
             acking.due = True  # it came first: a gap too
         self.notify(READABLE)
         self.mark()
+
+    def measure_rtt(self, ts_ecr: int, now: Micros) -> None:
+        """Text arrives whose timestamp, or whose place in the stream, tells how long a round trip is."""
+        tcb = self.tcb
+        sent_at = echoed_at(ts_ecr, tcb.ts_offset, now) if ts_ecr else None
+        echo = 0 if sent_at is None else now // 1000 * 1000 - sent_at
+        self.window.use_all()
+        self.window.tune.measure(tcb.rcv_nxt, tcb.rcv_wnd, echo, not self.receive_buffer.ready, now)
 
     def take_fin(self) -> None:
         """Eighth: the peer's FIN, once everything before it is here."""
@@ -216,8 +235,8 @@ class Connection(UserCalls):
             self.start_timer(timers.WINDOW_PROBE, now + timers.probe_interval(self))
 
     def _fed(self) -> None:
-        """Linux's rule: WRITABLE again when at least a third of the buffer is free."""
-        if 3 * len(self.send_buffer) <= 2 * self.send_limit:
+        """Tell the user who waits for it that there is room again."""
+        if self.writable:
             self.starved = False
             self.chrono.stop(SNDBUF_LIMITED, self.tcp.now)
             self.notify(WRITABLE)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from netstack.events import Dropped, StateChanged
 from netstack.ip.path import Path
-from netstack.tcp import loss_probe, opening, output, timers
+from netstack.tcp import loss_probe, opening, output, timers, window
 from netstack.tcp.acking import AckPolicy
 from netstack.tcp.chrono import Chrono
 from netstack.tcp.emit import segment
+from netstack.tcp.memory import FREE
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
 from netstack.tcp.reassembly import ReceiveBuffer
@@ -36,7 +37,6 @@ from netstack.tcp.state import (
     State,
 )
 from netstack.tcp.tcb import Tcb
-from netstack.tcp.window import ReceiveWindow
 from netstack.units import SECOND, Micros, Octets, Seq
 from netstack.wire.tcp import ACK, RST
 
@@ -57,6 +57,7 @@ class ConnectionCore:
     __slots__ = (
         "acking",
         "active",
+        "charged",
         "chrono",
         "close_at",
         "data_segs_in",
@@ -68,6 +69,7 @@ class ConnectionCore:
         "established_at",
         "fin_queued",
         "fin_sent",
+        "hold_freely",
         "keepalive_at",
         "keepalives_out",
         "key",
@@ -81,6 +83,7 @@ class ConnectionCore:
         "observer",
         "opened_at",
         "options",
+        "orphaned",
         "path",
         "path_mtu",
         "peer_fin_at",
@@ -98,6 +101,7 @@ class ConnectionCore:
         "segs_in",
         "segs_out",
         "send_buffer",
+        "send_freely",
         "send_mss",
         "small_sent",
         "soft_error",
@@ -138,8 +142,14 @@ class ConnectionCore:
         self.receive_buffer = ReceiveBuffer()
         self.rtt = RttEstimator(config.initial_rto, config.rto_min, config.rto_max)
         self.recovery = Recovery(self.tcb, tcp.congestion(options), self.rtt, config, tcp.counters.mib)
-        rcvbuf = options.rcvbuf or config.rmem[1]
-        self.window = ReceiveWindow(rcvbuf, bool(options.rcvbuf), opening.initial_window(rcvbuf, rmss))
+        rcvbuf, clamp = options.rcvbuf or config.rmem[1], options.window_clamp
+        offered = window.initial(rcvbuf, rmss, clamp)
+        self.window = window.ReceiveWindow(rcvbuf, bool(options.rcvbuf), clamp, offered, tcp.memory)
+        self.charged: Octets = 0
+        """What `memory` has this connection down for, and up to where it may hold and queue octets without asking."""
+        self.hold_freely: Octets = FREE
+        self.send_freely: Octets = 0
+        self.orphaned = False
         self.acking = AckPolicy(min(config.base_mss, rmss), rmss)
         self.chrono = Chrono()
         self.observer: Callable[[int], None] | None = None
@@ -250,6 +260,11 @@ class ConnectionCore:
         recovery.retrans_stamp = -1
         recovery.timeouts = 0
         self.rtt.backoff = 0
+        tcb = self.tcb
+        advmss = tcb.rmss - (12 if tcb.ts_ok else 0)
+        self.window.open(tcb, advmss)
+        first_guess = min(self.window.ssthresh, tcb.rcv_wnd, self.tcp.config.initial_cwnd * advmss)
+        self.window.tune.start(first_guess, tcb.rcv_nxt, now)
         self.established_at = now
         recovery.end_timeouts(now)
         self.last_sent_at = -1
@@ -286,6 +301,8 @@ class ConnectionCore:
             self.close_at = now + wait
             self.tcp.counters.mib["TcpExtTW" if wait > 4 * SECOND else "TcpExtTWKilled"] += 1  # as Linux counts it
             self.arm(self.close_at)
+            if self.orphaned:
+                self.tcp.memory.abandon(self)
 
     def fail(self, errno: int, cause: Cause) -> None:
         """The connection ended in error; what is in order may still be read."""
@@ -343,6 +360,7 @@ class ConnectionCore:
             and not recovery.scoreboard.retrans_out
             and self.tcb.snd_una >= recovery.repeated_until
             and self.peer_fin_at is None
+            and not self.tcp.memory.exhausted
         )
 
     def resend_syn_ack(self, now: Micros) -> None:

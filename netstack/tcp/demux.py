@@ -23,6 +23,7 @@ from netstack.tcp.core import ConnectionCore
 from netstack.tcp.ecn_connection import EcnConnection
 from netstack.tcp.iss import Secret
 from netstack.tcp.listener import Listener
+from netstack.tcp.memory import Memory
 from netstack.tcp.opening import hear_syn
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.ports import Ports
@@ -68,6 +69,7 @@ class Tcp:
         """Their observers are to be called."""
         self._unfinished: list[ConnectionCore] = []
         """They sent as much as one may in one go; the next transmit, which is due at once, goes on."""
+        self.memory = Memory(self)
         self.census = Census(self.living)
         counters.sources.append(self.census.counters)
         self.timers = TimerQueue()
@@ -266,6 +268,7 @@ class Tcp:
         if self.connections.get(conn.key) is conn:
             del self.connections[conn.key]
             self.census.bury(conn)
+            self.memory.release(conn)
 
     def enter_time_wait(self, conn: ConnectionCore, now: Micros) -> None:
         """3.10.7.4: the last ACK leaves, and for 2 MSL its place is kept, unless too many wait already."""
@@ -278,6 +281,7 @@ class Tcp:
         conn.acking.due = conn.acking.scheduled = False
         self.connections[conn.key] = wait
         self.census.bury(conn)
+        self.memory.release(conn)
         self.time_waits.add(wait)
         if len(self.time_waits) > self.config.max_tw_buckets:
             self.counters.mib["TcpExtTCPTimeWaitOverflow"] += 1

@@ -101,7 +101,8 @@ def _sending(conn: ConnectionCore) -> dict[str, int]:
 def _receiving(conn: ConnectionCore) -> dict[str, int]:
     return {
         "rcv_ssthresh": conn.window.ssthresh,
-        "rcv_space": conn.window.space,
+        "rcv_rtt": conn.window.tune.rtt,
+        "rcv_space": conn.window.tune.space,
         "rcv_wnd": conn.tcb.rcv_wnd,
         "rcv_ooopack": conn.receive_buffer.out_of_order,
         "dsack_dups": conn.recovery.acks.dsack_dups,

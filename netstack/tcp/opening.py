@@ -39,9 +39,6 @@ def receive_mss(path: Path, options: SocketOptions) -> Octets:
     return min(mss, options.maxseg) if options.maxseg else mss
 
 
-initial_window = window.initial
-
-
 def settle(conn: ConnectionCore, options: Options, now: Micros) -> None:
     """The peer's SYN options met ours: fix what the connection uses."""
     tcb, config, path = conn.tcb, conn.tcp.config, conn.path
@@ -59,7 +56,7 @@ def settle(conn: ConnectionCore, options: Options, now: Micros) -> None:
     tcb.sack_ok = config.sack and options.sack_permitted
     if config.window_scaling and options.wscale is not None:
         tcb.snd_wscale = options.wscale
-        tcb.rcv_wscale = window.scale_for(config, conn.options.rcvbuf)
+        tcb.rcv_wscale = window.scale_for(config, conn.options.rcvbuf, conn.options.window_clamp)
     else:
         tcb.snd_wscale = tcb.rcv_wscale = 0
     conn.send_mss = conn.recovery.scoreboard.mss = tcb.eff_snd_mss
@@ -70,7 +67,8 @@ def offer(conn: ConnectionCore, now: Micros) -> bytes:
     tcb, config = conn.tcb, conn.tcp.config
     if tcb.state is SYN_SENT:
         stamps, sack = config.timestamps, config.sack
-        shift = window.scale_for(config, conn.options.rcvbuf) if config.window_scaling else None
+        options = conn.options
+        shift = window.scale_for(config, options.rcvbuf, options.window_clamp) if config.window_scaling else None
     else:
         stamps, sack = tcb.ts_ok, tcb.sack_ok
         shift = tcb.rcv_wscale if tcb.rcv_wscale or tcb.snd_wscale or conn.wscale_seen else None
@@ -205,5 +203,5 @@ def hear_syn(conn: ConnectionCore, seg: Arrival, now: Micros) -> None:
     conn.wscale_seen = seg.options.wscale is not None and conn.tcp.config.window_scaling
     settle(conn, seg.options, now)
     if tcb.state is LISTEN and tcb.ts_ok:  # whole segments, and now their size is known (Linux)
-        offered = window.initial(conn.window.rcvbuf, tcb.rmss - _TIMESTAMP_LEN)
-        conn.window = window.ReceiveWindow(conn.window.rcvbuf, conn.window.locked, offered)
+        size = tcb.rmss - _TIMESTAMP_LEN
+        conn.window.ssthresh = window.initial(conn.window.rcvbuf, size, conn.options.window_clamp)

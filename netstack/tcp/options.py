@@ -26,6 +26,7 @@ class SocketOptions:
         "tos",
         "ttl",
         "user_timeout",
+        "window_clamp",
     )
 
     def __init__(self) -> None:
@@ -43,8 +44,12 @@ class SocketOptions:
         self.linger: Micros | None = None
         """SO_LINGER: None off; 0 makes close() an abort; else how long close waits (the caller's business)."""
         self.rcvbuf: Octets = 0
-        """SO_RCVBUF was set to this: no auto-tuning."""
+        """SO_RCVBUF was set to half of this, as Linux counts, since data costs memory beyond its octets: no
+        auto-tuning, and windows up to half of it."""
         self.sndbuf: Octets = 0
+        """SO_SNDBUF was set to half of this: so many octets may be queued or wait to be acknowledged."""
+        self.window_clamp: Octets = 0
+        """TCP_WINDOW_CLAMP: no window larger than this is offered."""
         self.notsent_lowat: Octets = 0
         self.maxseg: Octets = 0
         self.syncnt = 0

@@ -79,6 +79,17 @@ class ReceiveBuffer:
         chunks.append(joined)
         return count
 
+    def collapse(self) -> int:
+        """Join whatever is in pieces. Returns how many those were."""
+        joined = self.join_small()
+        for target in self._ranges:
+            count = len(target.parts)
+            if count > 1:
+                target.parts = [b"".join(target.parts)]
+                self._parts -= count - 1
+                joined += count
+        return joined
+
     # -- beyond a gap --------------------------------------------------------------------------------------------------
 
     def hold(self, seq: Seq, data: bytes) -> tuple[Seq, Seq] | None:

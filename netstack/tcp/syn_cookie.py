@@ -64,7 +64,7 @@ def answer(listener: Listener, seg: Arrival, key: bytes, pair: bytes, now: Micro
     if config.timestamps and theirs.ts_val is not None:
         sack = config.sack and theirs.sack_permitted
         if config.window_scaling and theirs.wscale is not None:
-            shift = window.scale_for(config, options.rcvbuf)
+            shift = window.scale_for(config, options.rcvbuf, options.window_clamp)
         bits = _NO_WSCALE if shift is None or theirs.wscale is None else theirs.wscale
         bits |= _SACK if sack else 0
         if ecn.wanted(config, seg):
@@ -74,7 +74,8 @@ def answer(listener: Listener, seg: Arrival, key: bytes, pair: bytes, now: Micro
         stamps = stamp + tcp.timestamp_offset(pair), theirs.ts_val
     rmss = opening.receive_mss(path, options)
     octets = build_syn(rmss, shift, sack, stamps)
-    offered = window.initial(options.rcvbuf or config.rmem[1], rmss - (TIMESTAMP_LEN if stamps else 0))
+    size = rmss - (TIMESTAMP_LEN if stamps else 0)
+    offered = min(window.initial(options.rcvbuf or config.rmem[1], size, options.window_clamp), window.MAX_UNSCALED)
     cookie = build(listener, key, seg.seq, theirs.mss or config.base_mss, now)
     ports = int.from_bytes(key[-2:] + key[-4:-2], "big")
     word = (20 + len(octets)) << 10 | flags

@@ -129,6 +129,8 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
     mib["TcpExtTCPTimeouts"] += 1
     if not recovery.timeouts and state is not SYN_SENT:
         recovery.stalled_since = now
+    if conn.orphaned and _too_many_orphans(conn, now):
+        return
     if _given_up(conn, now):
         mib["TcpExtTCPAbortOnTimeout"] += 1
         conn.fail(conn.soft_error or ETIMEDOUT, Cause.TIMED_OUT)
@@ -180,6 +182,15 @@ def _given_up(conn: ConnectionCore, now: Micros) -> bool:
     return _timed_out(conn, limit, now)
 
 
+def _too_many_orphans(conn: ConnectionCore, now: Micros) -> bool:
+    """Memory is short, or there are too many connections without a user: this one, which does not get on, is reset."""
+    if not conn.tcp.memory.too_many(conn, now):
+        return False
+    conn.tcp.counters.mib["TcpExtTCPAbortOnMemory"] += 1
+    conn.abort()
+    return True
+
+
 def _timed_out(conn: ConnectionCore, limit: Micros, now: Micros) -> bool:
     return now - conn.recovery.stalled_since >= limit
 
@@ -221,6 +232,8 @@ def _window_probe(conn: ConnectionCore, now: Micros) -> None:
     most = config.retries2
     if conn.user_gone:
         most = config.orphan_retries
+        if conn.orphaned and _too_many_orphans(conn, now):
+            return
     if conn.probes_out >= most or (limit and now - conn.probes_since >= limit):
         conn.tcp.counters.mib["TcpExtTCPAbortOnTimeout"] += 1
         conn.fail(conn.soft_error or ETIMEDOUT, Cause.TIMED_OUT)

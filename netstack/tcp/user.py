@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from errno import EPIPE
 
+from netstack.tcp.autotune import buffer_for
 from netstack.tcp.core import ConnectionCore
 from netstack.tcp.emit import MAX_SUPER_SEGMENT
 from netstack.tcp.state import CLOSED, FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Cause
@@ -29,8 +30,35 @@ class UserCalls(ConnectionCore):
     @property
     def send_space(self) -> Octets:
         """Octets that `send` would accept now."""
-        space = self.send_limit - len(self.send_buffer)
-        return space if space > 0 else 0
+        queued = len(self.send_buffer)
+        space = self.send_limit - queued
+        if space <= 0 or (self.tcp.memory.pressed and not self.tcp.memory.may_queue(self)):
+            return 0
+        lowat = self.notsent_lowat
+        if lowat < space + queued:
+            unsent = self.send_buffer.end - max(self.tcb.snd_nxt, self.send_buffer.start)
+            if unsent >= lowat:
+                return 0
+            # As Linux, which looks each time it begins another super-segment.
+            whole = MAX_SUPER_SEGMENT // self.send_mss * self.send_mss
+            space = min(space, -(-(lowat - unsent) // whole) * whole)
+        return space
+
+    @property
+    def notsent_lowat(self) -> Octets:
+        """TCP_NOTSENT_LOWAT, or the stack's."""
+        return self.options.notsent_lowat or self.tcp.config.notsent_lowat
+
+    @property
+    def writable(self) -> bool:
+        """Whether poll says so: a third of the send buffer is free, and less than half of TCP_NOTSENT_LOWAT waits.
+
+        Linux's rule; `send` may take something earlier than that.
+        """
+        buffer = self.send_buffer
+        queued = len(buffer)
+        unsent = buffer.end - max(self.tcb.snd_nxt, buffer.start)
+        return 3 * queued <= 2 * self.send_limit and 2 * unsent < self.notsent_lowat
 
     @property
     def send_limit(self) -> Octets:
@@ -44,7 +72,7 @@ class UserCalls(ConnectionCore):
         _, default, most = self.tcp.config.wmem
         wanted = min(max(default, 2 * self.recovery.cc.cwnd * self.tcb.smss), most)
         buffer = self.send_buffer
-        if wanted > buffer.grown:
+        if wanted > buffer.grown and not (self.tcp.memory.pressed and buffer.grown):
             buffer.grown = wanted
         return buffer.grown
 
@@ -59,7 +87,8 @@ class UserCalls(ConnectionCore):
         size = len(data)
         self.more = more
         buffer = self.send_buffer
-        if buffer.end - buffer.start + size > self.tcp.config.wmem[1] or self.options.sndbuf:
+        asks = buffer.end - buffer.start + size > self.send_freely
+        if asks:
             space = self.send_space
             if size > space:
                 self.starved = True
@@ -70,6 +99,8 @@ class UserCalls(ConnectionCore):
             if size > self.tcb.max_snd_wnd >> 1:
                 self._push_within(size)
             buffer.append(data)
+            if asks and len(buffer) > self.charged:
+                self.tcp.memory.settle(self)
             if not self.marked:
                 self.marked = True
                 self.tcp.ready.append(self)
@@ -116,7 +147,13 @@ class UserCalls(ConnectionCore):
         tcb, acking, tcp = self.tcb, self.acking, self.tcp
         if not tcb.state.can_receive:
             return
-        self.window.on_read(size, acking.rcv_mss, self.rtt.srtt, tcp.config, tcp.now)
+        buffer, tune = self.receive_buffer, self.window.tune
+        if tcb.rcv_nxt - tune.taken_to > tune.space:
+            # As Linux sees it when it has copied the first segment: what waited behind that was not taken in time.
+            queued = buffer.ready + max(size - acking.rcv_mss, 0)
+            taken = tune.taken(tcb.rcv_nxt - queued, queued, tcp.now)
+            if taken:
+                self.grow_buffer(taken)
         if acking.scheduled:
             if tcb.rcv_nxt - tcb.rcv_wup > acking.rcv_mss or (
                 acking.pushed and not acking.pingpong and not self.receive_buffer.ready
@@ -126,11 +163,20 @@ class UserCalls(ConnectionCore):
             return
         remains = tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt
         if 2 * remains <= self.window.clamp:
-            buffer = self.receive_buffer
             window = self.window.select(tcb, buffer.ready + buffer.held, acking.rcv_mss)
             if window and window >= 2 * remains:
                 acking.due = acking.scheduled = True
                 self.mark()
+
+    def grow_buffer(self, taken: Octets) -> None:
+        """Make the receive buffer fit a user who takes `taken` octets in a round trip, unless SO_RCVBUF fixed it."""
+        window, buffer, tcp = self.window, self.receive_buffer, self.tcp
+        if window.locked or self.user_gone or tcp.memory.pressed or not tcp.config.moderate_rcvbuf:
+            return
+        beyond = buffer.highest - self.tcb.rcv_nxt if buffer.gaps else 0
+        rcvbuf = buffer_for(taken, beyond, tcp.config.rmem[2])
+        if rcvbuf > window.rcvbuf:
+            window.resize(rcvbuf)
 
     def shutdown(self) -> None:
         """No more sending: a FIN follows what is queued (3.10.4 CLOSE, of which half closes half the connection)."""
@@ -163,6 +209,14 @@ class UserCalls(ConnectionCore):
                 self.on_fin_wait_2(self.tcp.now)
         else:
             self.shutdown()
+        state = self.tcb.state
+        if state is not CLOSED and state is not TIME_WAIT and not self.close_at and not self.tcp.memory.adopt(self):
+            self.tcp.counters.mib["TcpExtTCPAbortOnMemory"] += 1
+            self.abort()
+
+    def choose_clamp(self) -> None:
+        """TCP_WINDOW_CLAMP was set."""
+        self.window.choose_clamp(self.options.window_clamp, self.tcb)
 
     def options_changed(self, quickack: bool = False) -> None:
         """`options` was written to: what depends on them follows at once. `quickack`: TCP_QUICKACK was one of them."""
@@ -179,9 +233,10 @@ class UserCalls(ConnectionCore):
             since = max(self.last_received_at, acking.last_data_at)
             self.keepalive_at = max(since + (options.keepidle or self.tcp.config.keepalive_time), 1)
             self.arm(self.keepalive_at)
-        if options.rcvbuf and options.rcvbuf != self.window.rcvbuf:
-            self.window.rcvbuf = options.rcvbuf
-            self.window.locked = True
+        window = self.window
+        if options.rcvbuf and options.rcvbuf != window.rcvbuf:
+            window.resize(options.rcvbuf)
+            window.locked = True
         recovery = self.recovery
         if options.congestion and options.congestion != recovery.cc.name:
             old = recovery.cc

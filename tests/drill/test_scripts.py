@@ -225,7 +225,7 @@ def test_the_notation_of_the_fork():
 
 def test_a_blocking_write_returns_when_all_of_it_is_taken():
     text = """0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
-    +0 setsockopt(3, SOL_SOCKET, SO_SNDBUF, [5000], 4) = 0
+    +0 setsockopt(3, SOL_SOCKET, SO_SNDBUF, [2500], 4) = 0
     +0 bind(3, ..., ...) = 0
     +0 listen(3, 1) = 0
     +0 < S 0:0(0) win 65535 <mss 1000>

@@ -11,7 +11,9 @@ from netstack.sockets import options
 from tests.sockets.worlds import KernelWorld, StackWorld, attempt, connected
 
 SOL, TCP, IP = socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IP
-NOT_IN_PYTHON = {"IP_MTU_DISCOVER": 10, "IP_MTU": 14, "IP_PMTUDISC_WANT": 1}
+NOT_IN_PYTHON = {
+    "IP_MTU_DISCOVER": 10, "IP_MTU": 14, "IP_PMTUDISC_WANT": 1, "SO_SNDBUFFORCE": 32, "SO_RCVBUFFORCE": 33,
+}  # fmt: skip
 FLAGS = [
     (SOL, "SO_REUSEADDR"), (SOL, "SO_KEEPALIVE"), (TCP, "TCP_NODELAY"), (TCP, "TCP_CORK"),
 ]  # fmt: skip

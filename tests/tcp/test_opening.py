@@ -278,9 +278,10 @@ def test_a_scale_of_zero_is_an_offer_too(wire):  # RFC 7323 2.2
     wire.listen().rx("S 0:0(0) <mss 1460,nop,wscale 0>").tx("S. 0:0(0) ack 1 <mss 1460,nop,wscale 7>")
 
 
-def test_tiny_receive_buffer_still_scales(wire):  # the shift follows what the buffer could grow to
-    wire.listen(rcvbuf=4096).rx("S 0:0(0) <mss 1460,nop,wscale 2>")
-    wire.tx("S. 0:0(0) ack 1 win 1460 <mss 1460,nop,wscale 7>")
+@pytest.mark.parametrize(("rcvbuf", "win", "shift"), [(4096, 1460, 0), (200_000, 65_535, 1), (0, 64_240, 7)])
+def test_the_shift_follows_what_the_buffer_could_grow_to(wire, rcvbuf, win, shift):  # Linux; SO_RCVBUF does not grow
+    wire.listen(rcvbuf=rcvbuf).rx("S 0:0(0) <mss 1460,nop,wscale 2>")
+    wire.tx(f"S. 0:0(0) ack 1 win {win} <mss 1460,nop,wscale {shift}>")
 
 
 def test_options_in_later_segments_change_nothing(wire):  # 3.2: MSS only on SYNs

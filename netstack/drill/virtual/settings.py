@@ -8,17 +8,21 @@ from netstack.drill.outcome import Unsupported
 from netstack.tcp.congestion import ALGORITHMS
 from netstack.units import MILLISECOND, SECOND
 
+PAGE = 4096
 _PREFIX = "net.ipv4.tcp_"
 _UNITS = {
     "fin_timeout": SECOND,
     "keepalive_time": SECOND,
     "keepalive_intvl": SECOND,
     "invalid_ratelimit": MILLISECOND,
+    "mem": PAGE,
     "comp_sack_delay_ns": 1,
 }
 """What one unit of a sysctl that is a time means, in microseconds."""
 _OTHER_NAMES = {
     "net.core.somaxconn": "somaxconn",
+    "net.core.rmem_max": "rmem_max",
+    "net.core.wmem_max": "wmem_max",
     "net.ipv4.ip_local_port_range": "port_range",
     "net.ipv4.tcp_rto_min_us": "rto_min",
 }
@@ -71,7 +75,7 @@ def _value(name: str, field: str, current: Any, text: str) -> Any:
     if isinstance(current, tuple):
         if len(numbers) != len(current):
             raise Unsupported(f"{name}={text}")
-        return numbers
+        return tuple(number * _UNITS.get(field, 1) for number in numbers)
     if len(numbers) != 1:
         raise Unsupported(f"{name}={text}")
     if isinstance(current, bool):

@@ -1,0 +1,182 @@
+"""The memory of all connections of one stack: how much, and what happens when it gets short (Linux's tcp_mem).
+
+Counted is what connections hold for users and peers: octets in order and beyond gaps, octets queued or not
+acknowledged, each with what CPython adds (`reassembly.CHUNK_COST` ...). A connection is charged when it passes a mark,
+`hold_freely` or `send_freely`, and gets the next mark a quarter or 4 KiB above; what it gives back is noticed when all
+are counted anew, which is before pressure is declared, and now and then while it lasts.
+
+`TcpConfig.mem` has three limits: *low*, *pressure*, *high*. Pressure begins above the second and ends below the first.
+
+* A connection's own limit (SO_RCVBUF, or what auto-tuning came to) is passed: its small chunks are joined; if that is
+  not enough, what lies farthest beyond a gap is dropped, for the peer still has it (RFC 2018 8).
+* Under pressure: windows go down to four segments as data waits (right edges never move left); neither receive nor
+  send buffers grow; a connection gets more, to send or beyond gaps, only while it has less than its equal share of
+  *high*.
+* Above *high*: nobody gets more, whatever the share. Text is dropped, unless everything before it was read; `send`
+  takes nothing; what waits beyond gaps is dropped from those who would add to it.
+* Always: the first tcp_rmem[0] octets of a receive buffer and the first tcp_wmem[0] of a send buffer are granted, so
+  that everybody gets on, however slowly.
+* Users who leave (close): with more than `max_orphans` such connections, or above *high*, theirs are reset, at once or
+  when a timer fires (TCPAbortOnMemory).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netstack.units import MILLISECOND, Micros, Octets
+
+if TYPE_CHECKING:
+    from netstack.tcp.core import ConnectionCore
+    from netstack.tcp.demux import Tcp
+
+FREE: Octets = 4_096
+"""What a connection holds before anybody counts it, each way."""
+RECORD_COST: Octets = 256
+"""One record of the scoreboard."""
+_RECOUNT: Micros = 100 * MILLISECOND
+
+
+class Memory:
+    """The sum, the marks, and the orphans."""
+
+    __slots__ = ("_counted_at", "_pressed_since", "_tcp", "_used_then", "orphans", "pressed", "used")
+
+    def __init__(self, tcp: Tcp) -> None:
+        self._tcp = tcp
+        self.used: Octets = 0
+        self.pressed = False
+        """Memory is getting short."""
+        self.orphans = 0
+        """Connections whose user left, not in TIME-WAIT nor waiting for nothing but the peer's FIN."""
+        self._pressed_since: Micros = 0
+        self._counted_at: Micros = -_RECOUNT
+        self._used_then: Octets = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Above the last mark."""
+        return self.used > self._tcp.config.mem[2]
+
+    # -- what connections hold -----------------------------------------------------------------------------------------
+
+    def settle(self, conn: ConnectionCore) -> None:
+        """`conn` passed a mark: charge it for what it holds now, and set the next marks."""
+        self._charge(conn)
+        tcp = self._tcp
+        low, pressure, high = tcp.config.mem
+        if self.used <= (low if self.pressed else pressure):
+            if self.pressed:
+                self._relieve()
+        elif self._worth_counting(pressure):
+            self._count()
+            if self.used > pressure and not self.pressed:
+                self._press()
+            elif self.used < low and self.pressed:
+                self._relieve()
+        if self.used > high:
+            for one in tcp.living():
+                one.plain = False  # header prediction does not look at memory: see `may_hold`
+        self._set_marks(conn)
+
+    def _charge(self, conn: ConnectionCore) -> None:
+        receive, send = conn.receive_buffer, conn.send_buffer
+        held = receive.charge + len(send) + RECORD_COST * len(conn.recovery.scoreboard.records)
+        self.used += held - conn.charged
+        conn.charged = held
+
+    def _set_marks(self, conn: ConnectionCore) -> None:
+        receive, send = conn.receive_buffer, conn.send_buffer
+        held = receive.ready + receive.held
+        conn.hold_freely = held + max(held >> 2, FREE)
+        options, config = conn.options, self._tcp.config
+        if self.pressed or options.sndbuf or options.notsent_lowat:
+            conn.send_freely = 0
+        else:
+            queued = len(send)
+            conn.send_freely = min(queued + max(queued >> 2, FREE), config.wmem[1], config.notsent_lowat)
+
+    def _worth_counting(self, pressure: Octets) -> bool:
+        """Not for every octet that is added near a mark."""
+        grown = self.used - self._used_then > pressure >> 5
+        return grown or self._tcp.now - self._counted_at >= _RECOUNT
+
+    def _count(self) -> None:
+        for conn in self._tcp.living():
+            if conn.charged:
+                self._charge(conn)
+        self._counted_at, self._used_then = self._tcp.now, self.used
+
+    def _press(self) -> None:
+        self.pressed = True
+        self._pressed_since = self._tcp.now
+        self._tcp.counters.mib["TcpExtTCPMemoryPressures"] += 1
+        for conn in self._tcp.living():
+            conn.send_freely = 0
+
+    def _relieve(self) -> None:
+        tcp = self._tcp
+        self.pressed = False
+        tcp.counters.mib["TcpExtTCPMemoryPressuresChrono"] += (tcp.now - self._pressed_since) // 1000
+
+    def release(self, conn: ConnectionCore) -> None:
+        """`conn` is over."""
+        self.used -= conn.charged
+        conn.charged = 0
+        if self.pressed and self.used < self._tcp.config.mem[0]:
+            self._relieve()
+        if conn.orphaned:
+            self.abandon(conn)
+
+    # -- who gets more -------------------------------------------------------------------------------------------------
+
+    def may_hold(self, conn: ConnectionCore) -> bool:
+        """Whether `conn` may add to what it has received."""
+        if not self.pressed:
+            return True
+        return conn.receive_buffer.charge < self._tcp.config.rmem[0] or self._has_share(conn)
+
+    def may_queue(self, conn: ConnectionCore) -> bool:
+        """Whether `conn` may add to what it has to send."""
+        if not self.pressed:
+            return True
+        return len(conn.send_buffer) < self._tcp.config.wmem[0] or self._has_share(conn)
+
+    def _has_share(self, conn: ConnectionCore) -> bool:
+        self.settle(conn)
+        high = self._tcp.config.mem[2]
+        return not self.pressed or (self.used <= high and conn.charged * len(self._tcp.connections) < high)
+
+    def make_room(self, conn: ConnectionCore) -> None:
+        """What `conn` received takes more than its buffer, or than anybody has: join, then drop what is farthest."""
+        buffer, mib = conn.receive_buffer, self._tcp.counters.mib
+        mib["TcpExtPruneCalled"] += 1
+        mib["TcpExtTCPRcvCollapsed"] += buffer.collapse()
+        limit = conn.window.rcvbuf
+        goal = limit - (limit >> 3) if self.may_hold(conn) else 0
+        if buffer.gaps and buffer.charge > (limit if goal else 0):
+            buffer.prune(goal)
+            mib["TcpExtOfoPruned"] += 1
+
+    # -- orphans -------------------------------------------------------------------------------------------------------
+
+    def adopt(self, conn: ConnectionCore) -> bool:
+        """The user of `conn` left. False: there are too many such, or no memory; it must go."""
+        conn.orphaned = True
+        self.orphans += 1
+        return not self._is_short(conn, 0)
+
+    def abandon(self, conn: ConnectionCore) -> None:
+        """`conn` is no orphan that counts any more."""
+        conn.orphaned = False
+        self.orphans -= 1
+
+    def too_many(self, conn: ConnectionCore, now: Micros) -> bool:
+        """Whether the orphan `conn`, whose timer fired, is to go. One that was silent for long, or of which ICMP said
+        that it cannot be reached, counts double, and fourfold if both (Linux)."""
+        penalty = 1 if now - conn.last_sent_at > 2 * self._tcp.config.rto_max else 0
+        return self._is_short(conn, penalty + bool(conn.soft_error))
+
+    def _is_short(self, conn: ConnectionCore, penalty: int) -> bool:
+        crowded = self.orphans << penalty > self._tcp.config.max_orphans
+        return crowded or (self.exhausted and len(conn.send_buffer) > self._tcp.config.wmem[0])
