@@ -363,7 +363,7 @@ def _hold(conn: Connection, left: int, data: bytes, now: Micros) -> None:
         tcp.memory.make_room(conn)
     if buffer.ready + buffer.held > conn.hold_freely:
         tcp.memory.settle(conn)
-    conn.grow_buffer(conn.window.tune.space)
+    conn.grow_buffer(conn.window.tune.space, conn.window.tune.space)
 
 
 def check_fin(conn: Connection, seg: Arrival, now: Micros) -> None:

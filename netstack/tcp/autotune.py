@@ -69,9 +69,14 @@ class AutoTune:
         return amount
 
 
-def buffer_for(taken: Octets, beyond: Octets, most: Octets) -> Octets:
-    """The receive buffer for a user who takes `taken` octets in a round trip, with `beyond` octets' span of holes.
+def buffer_for(taken: Octets, before: Octets, beyond: Octets, most: Octets) -> Octets:
+    """The receive buffer for a user who took `taken` octets in a round trip, `before` in the best one until then.
 
-    Twice that, so that the sender may double its rate, and twice again for overhead; `most` is tcp_rmem's last.
+    The window is twice what was taken, so that losses do not close it, and more by as much as the rate is growing, so
+    that a sender in slow start finds it open a round trip later; `beyond`: octets' span of holes. The buffer is twice
+    the window, for overhead; `most` is tcp_rmem's last.
     """
-    return min(2 * (2 * taken + beyond), most)
+    window = 2 * taken
+    if taken > before > 0:
+        window += 2 * (window * (taken - before) // before)
+    return min(2 * (window + beyond), most)

@@ -151,9 +151,10 @@ class UserCalls(ConnectionCore):
         if tcb.rcv_nxt - tune.taken_to > tune.space:
             # As Linux sees it when it has copied the first segment: what waited behind that was not taken in time.
             queued = buffer.ready + max(size - acking.rcv_mss, 0)
+            before = tune.space
             taken = tune.taken(tcb.rcv_nxt - queued, queued, tcp.now)
             if taken:
-                self.grow_buffer(taken)
+                self.grow_buffer(taken, before)
         if acking.scheduled:
             if tcb.rcv_nxt - tcb.rcv_wup > acking.rcv_mss or (
                 acking.pushed and not acking.pingpong and not self.receive_buffer.ready
@@ -168,13 +169,16 @@ class UserCalls(ConnectionCore):
                 acking.due = acking.scheduled = True
                 self.mark()
 
-    def grow_buffer(self, taken: Octets) -> None:
-        """Make the receive buffer fit a user who takes `taken` octets in a round trip, unless SO_RCVBUF fixed it."""
+    def grow_buffer(self, taken: Octets, before: Octets) -> None:
+        """Fit the receive buffer to a user who took `taken` octets in a round trip, `before` in the best one before it.
+
+        Not when SO_RCVBUF fixed it.
+        """
         window, buffer, tcp = self.window, self.receive_buffer, self.tcp
         if window.locked or self.user_gone or tcp.memory.pressed or not tcp.config.moderate_rcvbuf:
             return
         beyond = buffer.highest - self.tcb.rcv_nxt if buffer.gaps else 0
-        rcvbuf = buffer_for(taken, beyond, tcp.config.rmem[2])
+        rcvbuf = buffer_for(taken, before, beyond, tcp.config.rmem[2])
         if rcvbuf > window.rcvbuf:
             window.resize(rcvbuf)
 
