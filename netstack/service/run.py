@@ -20,6 +20,7 @@ from netstack.link.tap import TapDevice
 from netstack.service.plan import Plan
 from netstack.service.reach import how_to_reach
 from netstack.service.stop import Stop
+from netstack.service.thrift import Thrift
 from netstack.service.trace import JsonTrace
 from netstack.units import SECOND
 
@@ -98,7 +99,7 @@ async def serve(
         for line in how_to_reach(plan, tap):
             say(line)
         try:
-            await unless_stopped(until_gone(tap, trace), stop)
+            await unless_stopped(until_gone(tap, trace, Thrift(lambda: len(net.stack.tcp.connections))), stop)
         except BaseException:  # the TAP is gone, or the application exits: nobody is left to drain for
             await shut_down(server, listener, asyncio.sleep(0))
             raise
@@ -121,14 +122,18 @@ async def unless_stopped(work: Coroutine[Any, Any, None], stop: Stop) -> bool:
     return False
 
 
-async def until_gone(tap: TapDevice, trace: JsonTrace | None) -> None:
-    """Return never; raise HostError when somebody deletes the TAP under us. Meanwhile, keep the trace's file fresh."""
+async def until_gone(tap: TapDevice, trace: JsonTrace | None, thrift: Thrift) -> None:
+    """Return never; raise HostError when somebody deletes the TAP under us.
+
+    Meanwhile, keep the trace's file fresh, and no more memory than is of use.
+    """
     while True:
         await asyncio.sleep(LOOK_EVERY)
         if tap.gone:
             raise HostError(f"{tap.name} was deleted while in use")
         if trace is not None:
             trace.flush()
+        thrift.look()
 
 
 async def shut_down(server: Server, listener: asyncio.AbstractServer, impatience: Coroutine[Any, Any, None]) -> None:
