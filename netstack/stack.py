@@ -90,10 +90,13 @@ class Stack:
             tcp.transmit(now)
             self.udp.transmit(now)
 
-    def deadline(self) -> Micros | None:
-        """When `expire` is to be called if nothing else happens; None: never."""
-        earliest: Micros | None = None
-        for layer in (self.tcp, self.arp, self.ip, self.udp):
+    def deadline(self, exact: bool = True) -> Micros | None:
+        """When `expire` is to be called if nothing else happens; None: never.
+
+        Not `exact`: never later than that, and cheaper; what a driver asks after every turn.
+        """
+        earliest = self.tcp.deadline(exact)
+        for layer in (self.arp, self.ip, self.udp):
             at = layer.deadline()
             if at is not None and (earliest is None or at < earliest):
                 earliest = at

@@ -204,7 +204,7 @@ class Driver:
         """After a turn: know when the next one is due without the device saying so."""
         if not self._running:
             return
-        due_at = self.stack.deadline()
+        due_at = self.stack.deadline(exact=False)
         device_at = self.device.deadline()
         if device_at is not None and (due_at is None or device_at < due_at):
             due_at = device_at

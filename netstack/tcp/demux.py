@@ -339,11 +339,15 @@ class Tcp:
         """`conn` has more to send than it may at once."""
         self._unfinished.append(conn)
 
-    def deadline(self) -> Micros | None:
-        """The earliest deadline of any connection; at once when one was interrupted in sending."""
+    def deadline(self, exact: bool = True) -> Micros | None:
+        """The earliest deadline of any connection; at once when one was interrupted in sending.
+
+        Not `exact`: never later than that, and cheaper.
+        """
         if self._unfinished:
             return self.now
-        at, wait_at = self.timers.deadline(), self.time_waits.deadline()
+        at = self.timers.deadline() if exact else self.timers.glance()
+        wait_at = self.time_waits.deadline()
         return wait_at if at is None or (wait_at is not None and wait_at < at) else at
 
     def expire(self, now: Micros) -> None:

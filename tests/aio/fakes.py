@@ -103,7 +103,7 @@ class FakeStack:
         if self.on_transmit is not None:
             self.on_transmit()
 
-    def deadline(self):
+    def deadline(self, exact=True):
         return self.due
 
     def expire(self, now):
