@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from netstack.events import SegmentReceived
 from netstack.seq import MASK, unwrap
-from netstack.tcp import loss_probe, opening, output, timers
+from netstack.tcp import loss_probe, opening, output, send_room, timers
 from netstack.tcp.arrive import segment_arrives
-from netstack.tcp.chrono import SNDBUF_LIMITED
-from netstack.tcp.readiness import READABLE, WRITABLE
+from netstack.tcp.readiness import READABLE
 from netstack.tcp.reassembly import SMALL
 from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Cause
@@ -105,7 +104,7 @@ class Connection(UserCalls):
                 if ack == self.send_buffer.end:
                     self.chrono.rest(now)
             if self.starved:
-                self._fed()
+                send_room.feed(self, now)
         elif not recovery.scoreboard.records:
             self._window_probe_answered(now)
         if self.send_buffer.end > tcb.snd_nxt or self.fin_queued:
@@ -208,7 +207,7 @@ class Connection(UserCalls):
             self.send_buffer.acknowledge(min(una, self.send_buffer.end))
             self.path.confirm(now)
             if self.starved:
-                self._fed()
+                send_room.feed(self, now)
         if self.tlp_high_seq is not None:
             facts = recovery.acks.facts
             loss_probe.on_ack(self, seg.ack, facts.dsack or not (facts.una_advanced or facts.sacked or seg.length))
@@ -234,9 +233,4 @@ class Connection(UserCalls):
         else:
             self.start_timer(timers.WINDOW_PROBE, now + timers.probe_interval(self))
 
-    def _fed(self) -> None:
-        """Tell the user who waits for it that there is room again."""
-        if self.writable:
-            self.starved = False
-            self.chrono.stop(SNDBUF_LIMITED, self.tcp.now)
-            self.notify(WRITABLE)
+

@@ -92,18 +92,19 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
     else:
         flags = SYN | ACK | (ECE if conn.ecn is not None else 0)
     options = offer(conn, now)
-    tcb.rcv_wnd = min(conn.window.ssthresh, window.MAX_UNSCALED)  # never scaled on a SYN (RFC 7323 2.2)
+    tcb.rcv_wnd = conn.window.ssthresh  # to which we hold ourselves, though a SYN cannot say more than 64 KiB
+    field = min(tcb.rcv_wnd, window.MAX_UNSCALED)  # never scaled (RFC 7323 2.2)
     tcb.rcv_wup = tcb.rcv_nxt
     ack = tcb.rcv_nxt & MASK if flags & ACK else 0
     offset_flags = (20 + len(options)) << 10 | flags
-    head = _PLAIN.pack(conn.ports, tcb.iss & MASK, ack, offset_flags, tcb.rcv_wnd, 0, 0) + options
+    head = _PLAIN.pack(conn.ports, tcb.iss & MASK, ack, offset_flags, field, 0, 0) + options
     total = conn.path.pseudo + len(head)
     checksum = total % 0xFFFF if conn.path.offload else -(total + ones_sum(head)) % 0xFFFF
     head = head[:16] + checksum.to_bytes(2, "big") + head[18:]
     tcp = conn.tcp
     mib = tcp.counters.mib
     if tcp.events is not None:
-        tcp.events(SegmentSent(now, conn.key, tcb.iss, tcb.rcv_nxt, flags, tcb.rcv_wnd, 0, "syn"))
+        tcp.events(SegmentSent(now, conn.key, tcb.iss, tcb.rcv_nxt, flags, field, 0, "syn"))
     if not board.records:
         board.records.append(Sent(tcb.iss, tcb.iss + 1, 1, now))
         board.packets_out += 1
@@ -128,7 +129,7 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
 def resume(conn: ConnectionCore, now: Micros) -> None:
     """SYN-RECEIVED of which nothing was kept but a cookie: as if our SYN-ACK had just left, twice."""
     tcb, board = conn.tcb, conn.recovery.scoreboard
-    tcb.rcv_wnd = min(conn.window.ssthresh, window.MAX_UNSCALED)
+    tcb.rcv_wnd = conn.window.ssthresh
     record = Sent(tcb.iss, tcb.iss + 1, 1, now)
     record.times = 1  # when it left is not known, so only an echoed timestamp may tell the round-trip time
     board.records.append(record)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netstack.tcp import chrono
+from netstack.tcp import chrono, send_room
 from netstack.tcp.chrono import BUSY
 from netstack.tcp.congestion import CongestionControl
 from netstack.tcp.emit import MOST_SEGMENTS, most_at_once, segment, send_ack, send_range
@@ -168,6 +168,8 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
         conn.start_window_probes(now)
     if sent_any or limited:
         recovery.note_usage(limited)
+    if conn.starved and sent_any:
+        send_room.feed(conn, now)
     watch = conn.chrono
     if conn.starved or watch.kind > BUSY or (buffer.end > tcb.snd_nxt and not limited):
         chrono.note(conn, watch, sent_any and not recovery.cwnd_limited, now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from errno import EPIPE
 
+from netstack.tcp import send_room
 from netstack.tcp.autotune import buffer_for
 from netstack.tcp.core import ConnectionCore
 from netstack.tcp.emit import MAX_SUPER_SEGMENT
@@ -30,51 +31,17 @@ class UserCalls(ConnectionCore):
     @property
     def send_space(self) -> Octets:
         """Octets that `send` would accept now."""
-        queued = len(self.send_buffer)
-        space = self.send_limit - queued
-        if space <= 0 or (self.tcp.memory.pressed and not self.tcp.memory.may_queue(self)):
-            return 0
-        lowat = self.notsent_lowat
-        if lowat < space + queued:
-            unsent = self.send_buffer.end - max(self.tcb.snd_nxt, self.send_buffer.start)
-            if unsent >= lowat:
-                return 0
-            # As Linux, which looks each time it begins another super-segment.
-            whole = MAX_SUPER_SEGMENT // self.send_mss * self.send_mss
-            space = min(space, -(-(lowat - unsent) // whole) * whole)
-        return space
-
-    @property
-    def notsent_lowat(self) -> Octets:
-        """TCP_NOTSENT_LOWAT, or the stack's."""
-        return self.options.notsent_lowat or self.tcp.config.notsent_lowat
-
-    @property
-    def writable(self) -> bool:
-        """Whether poll says so: a third of the send buffer is free, and less than half of TCP_NOTSENT_LOWAT waits.
-
-        Linux's rule; `send` may take something earlier than that.
-        """
-        buffer = self.send_buffer
-        queued = len(buffer)
-        unsent = buffer.end - max(self.tcb.snd_nxt, buffer.start)
-        return 3 * queued <= 2 * self.send_limit and 2 * unsent < self.notsent_lowat
+        return send_room.room(self)
 
     @property
     def send_limit(self) -> Octets:
-        """The send buffer's size: SO_SNDBUF, or what keeps twice cwnd, within tcp_wmem (Linux's auto-tuning).
+        """The send buffer's size."""
+        return send_room.limit(self)
 
-        It never becomes smaller: what a loss leaves unacknowledged takes room just when cwnd is reduced, and new data
-        must be there for recovery to send.
-        """
-        if self.options.sndbuf:
-            return self.options.sndbuf
-        _, default, most = self.tcp.config.wmem
-        wanted = min(max(default, 2 * self.recovery.cc.cwnd * self.tcb.smss), most)
-        buffer = self.send_buffer
-        if wanted > buffer.grown and not (self.tcp.memory.pressed and buffer.grown):
-            buffer.grown = wanted
-        return buffer.grown
+    @property
+    def writable(self) -> bool:
+        """Whether poll would say so: enough room to be worth a call."""
+        return send_room.writable(self)
 
     def send(self, data: bytes, more: bool = False) -> Octets:
         """Queue octets; returns how many were taken (0: the buffer is full; WRITABLE will say when it is not).
@@ -89,7 +56,7 @@ class UserCalls(ConnectionCore):
         buffer = self.send_buffer
         asks = buffer.end - buffer.start + size > self.send_freely
         if asks:
-            space = self.send_space
+            space = send_room.room(self)
             if size > space:
                 self.starved = True
                 if not space:
@@ -149,10 +116,8 @@ class UserCalls(ConnectionCore):
             return
         buffer, tune = self.receive_buffer, self.window.tune
         if tcb.rcv_nxt - tune.taken_to > tune.space:
-            # As Linux sees it when it has copied the first segment: what waited behind that was not taken in time.
-            queued = buffer.ready + max(size - acking.rcv_mss, 0)
             before = tune.space
-            taken = tune.taken(tcb.rcv_nxt - queued, queued, tcp.now)
+            taken = tune.taken(tcb.rcv_nxt - buffer.ready, buffer.ready, tcp.now)
             if taken:
                 self.grow_buffer(taken, before)
         if acking.scheduled:
@@ -225,6 +190,7 @@ class UserCalls(ConnectionCore):
     def options_changed(self, quickack: bool = False) -> None:
         """`options` was written to: what depends on them follows at once. `quickack`: TCP_QUICKACK was one of them."""
         options, acking = self.options, self.acking
+        self.send_freely = 0
         if quickack:
             acking.pingpong = not options.quickack
             if options.quickack and acking.scheduled:

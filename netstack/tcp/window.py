@@ -68,6 +68,7 @@ class ReceiveWindow:
             clamp = max(2 * advmss, whole - advmss)
         self.clamp = clamp
         self.ssthresh = min(self.ssthresh, clamp)
+        tcb.rcv_wnd = min(tcb.rcv_wnd, MAX_UNSCALED << tcb.rcv_wscale)
 
     def select(self, tcb: Tcb, held: Octets, mss: Octets) -> Octets:
         """The window to offer now, in octets (a multiple of the scale unit); `held`: octets buffered, in order or not.
