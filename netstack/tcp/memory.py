@@ -58,6 +58,14 @@ class Memory:
         """Above the last mark."""
         return self.used > self._tcp.config.mem[2]
 
+    def persists(self) -> bool:
+        """There was pressure. Is there still?"""
+        if self._tcp.now - self._counted_at >= _RECOUNT:
+            self._count()
+            if self.used < self._tcp.config.mem[0]:
+                self._relieve()
+        return self.pressed
+
     # -- what connections hold -----------------------------------------------------------------------------------------
 
     def settle(self, conn: ConnectionCore) -> None:

@@ -82,7 +82,7 @@ class ReceiveWindow:
             mss = clamp
         shift = tcb.rcv_wscale
         if free < clamp >> 1:
-            if self._memory.pressed:
+            if self._memory.pressed and self._memory.persists():
                 self.ssthresh = min(self.ssthresh, 4 * mss)
             if free < mss or free < self.rcvbuf >> 5:
                 return -(-current >> shift) << shift if current > 0 else 0
@@ -101,7 +101,8 @@ class ReceiveWindow:
     def on_data(self, length: Octets, advmss: Octets) -> None:
         """A segment in order arrived: as in slow start, the offered share grows by two segments each (Linux)."""
         room = self.clamp - self.ssthresh
-        if room > 0 and length >= _LEAST_TEXT and not self._memory.pressed:
+        memory = self._memory
+        if room > 0 and length >= _LEAST_TEXT and not (memory.pressed and memory.persists()):
             self.ssthresh += min(room, 2 * max(length, advmss))
 
     def use_all(self) -> None:

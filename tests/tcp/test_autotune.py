@@ -1,0 +1,217 @@
+"""How receive buffers grow, and how the receiver knows its round-trip time (Linux's dynamic right-sizing)."""
+
+import pytest
+
+from netstack.tcp.autotune import AutoTune, buffer_for
+from netstack.tcp.info import tcp_info
+from netstack.tcp.memory import Memory
+from netstack.tcp.tcb import Tcb
+from netstack.tcp.window import ReceiveWindow
+from netstack.units import MILLISECOND, SECOND
+from tests.script import FULL
+
+RTT = 100 * MILLISECOND
+SCALED = "mss 1460,sackOK,nop,wscale 7"
+
+
+def tuned(space=10_000):
+    tune = AutoTune()
+    tune.start(space, 1, 0)
+    return tune
+
+
+# -- the receiver's round-trip time ------------------------------------------------------------------------------------
+
+
+def test_an_echoed_timestamp_tells_the_round_trip_time():
+    tune = tuned()
+    tune.measure(1, 1000, RTT, True, RTT)
+    assert tune.rtt == RTT
+    tune.measure(1001, 1000, 2 * RTT, True, 3 * RTT)  # smoothed, an eighth each
+    assert tune.rtt == RTT + RTT // 8
+    tune.measure(2001, 1000, 3 * RTT, False, 6 * RTT)  # the user was behind: the peer may have waited for us
+    assert tune.rtt == RTT + RTT // 8
+    tune.measure(3001, 1000, RTT // 2, False, 6 * RTT)  # less than ever is always believed
+    assert tune.rtt == RTT // 2
+
+
+def test_without_timestamps_a_window_of_data_takes_a_round_trip_at_least():
+    tune = tuned()
+    tune.measure(1, 1000, 0, True, 0)
+    assert (tune.rtt, tune.until) == (0, 1001)
+    tune.measure(1001, 1000, 0, True, RTT)
+    assert (tune.rtt, tune.until) == (RTT, 2001)
+    tune.measure(2001, 1000, 0, True, 5 * RTT)  # it paused
+    assert tune.rtt == RTT
+    tune.measure(3001, 1000, 0, True, 5 * RTT + 10)
+    assert tune.rtt == 10
+    tune.measure(4001, 1000, 0, True, 5 * RTT + 10)
+    assert tune.rtt == 1
+
+
+# -- what the user takes -----------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_concluded_before_the_round_trip_time_is_known_or_over():
+    tune = tuned()
+    assert tune.taken(50_001, 0, SECOND) == 0
+    tune.measure(1, 1000, RTT, True, SECOND)
+    tune.start(10_000, 1, SECOND)
+    assert tune.taken(20_001, 0, SECOND + RTT - 1) == 0
+    assert tune.taken(20_001, 0, SECOND + RTT) == 20_000
+    assert tune.space == 20_000
+
+
+def test_what_waits_was_not_taken_in_time():
+    tune = tuned()
+    tune.measure(1, 1000, RTT, True, 0)
+    assert tune.taken(25_001, 10_000, RTT) == 15_000
+
+
+def test_only_more_than_ever_counts():
+    tune = tuned()
+    tune.measure(1, 1000, RTT, True, 0)
+    assert tune.taken(20_001, 0, RTT) == 20_000
+    assert tune.taken(40_001, 0, 2 * RTT) == 0
+    assert tune.taken(60_002, 0, 3 * RTT) == 20_001
+
+
+def test_a_trickle_that_adds_up_is_no_rate():
+    tune = tuned()
+    tune.measure(1, 1000, RTT, True, 0)
+    assert tune.taken(20_001, 0, 100 * RTT) == 0
+    assert tune.space == 10_000
+    assert tune.taken(40_001, 0, 101 * RTT) == 20_000  # and then it runs
+
+
+def test_the_buffer_lets_the_sender_double_its_rate():
+    assert buffer_for(100_000, 100_000, 0, 1 << 30) == 400_000
+    assert buffer_for(100_000, 100_000, 50_000, 1 << 30) == 500_000  # holes must not stop it
+    assert buffer_for(100_000, 50_000, 0, 1 << 30) == 1_200_000  # the rate doubles, and this is a round trip late
+    assert buffer_for(100_000, 100_000, 0, 300_000) == 300_000
+
+
+# -- connections -------------------------------------------------------------------------------------------------------
+
+
+def rounds(wire, count, octets, at=1, read=True):
+    """`count` round trips in which the peer sends up to `octets(i)` octets in full segments and the user reads all."""
+    tcb = wire.conn.tcb
+    size = 1448 if tcb.ts_ok else 1460
+    for i in range(count):
+        room = min(octets(i), tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt)
+        for _ in range(room // size):
+            wire.rx(f". {at}:{at + size}({size}) ack 1")
+            wire.take()
+            at += size
+        if read:
+            wire.recv(wire.conn.readable, limit=1 << 24)
+        wire.take()
+        wire.after(RTT).take()
+    return at
+
+
+@pytest.mark.parametrize("syn", [FULL, SCALED])
+def test_the_window_grows_with_the_rate(wire, syn):  # with timestamps and without
+    wire.established(syn=syn, rtt=RTT)
+    first = wire.conn.window.clamp
+    rounds(wire, 14, lambda i: min(15_000 << i // 2, 400_000))
+    window = wire.conn.window
+    assert window.clamp > 4 * first
+    assert wire.conn.tcb.rcv_wnd > 4 * first
+    assert tcp_info(wire.conn, wire.bench.now)["rcv_rtt"] == pytest.approx(RTT, rel=0.1)
+    assert tcp_info(wire.conn, wire.bench.now)["rcv_space"] > 100_000
+
+
+def test_it_grows_no_further_than_tcp_rmem(wire):
+    wire.setup(rmem=(4096, 131_072, 400_000)).established(syn=FULL, rtt=RTT)
+    rounds(wire, 12, lambda i: min(15_000 << i // 2, 180_000))
+    assert wire.conn.window.rcvbuf == 400_000
+    assert wire.conn.window.clamp == 200_000
+    assert wire.conn.tcb.rcv_wnd <= 200_000 + 127
+
+
+def test_a_user_who_does_not_read_gets_no_larger_buffer(wire):
+    wire.established(syn=FULL, rtt=RTT)
+    rounds(wire, 2, lambda i: 30_000, read=False)
+    assert wire.conn.window.rcvbuf == 131_072
+
+
+def test_a_slow_peer_gets_no_larger_window(wire):
+    wire.established(syn=FULL, rtt=RTT)
+    rounds(wire, 20, lambda i: 3_000)
+    assert wire.conn.window.rcvbuf == 131_072
+
+
+def test_switched_off(wire):  # tcp_moderate_rcvbuf
+    wire.setup(moderate_rcvbuf=False).established(syn=FULL, rtt=RTT)
+    rounds(wire, 6, lambda i: 60_000)
+    assert wire.conn.window.rcvbuf == 131_072
+
+
+def test_holes_make_room_for_what_comes_meanwhile(wire):  # Linux: so that recovery does not stall the sender
+    wire.established(syn=FULL, rtt=RTT)
+    wire.conn.window.tune.space = 20_000
+    for left in range(1449, 60_000, 1448):
+        wire.rx(f". {left}:{left + 1448}(1448) ack 1").take()
+    assert wire.conn.window.rcvbuf == 2 * (2 * 20_000 + left + 1447)
+
+
+# -- windows -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_segment_is_kept_back_until_data_shows_how_it_fills(wire):  # Linux: rcv_ssthresh 64088, then all of it
+    wire.established(syn=FULL, rtt=RTT)
+    assert tcp_info(wire.conn, wire.bench.now)["rcv_ssthresh"] == 65_536 - 1448
+    wire.rx(". 1:1449(1448) ack 1").take()
+    assert tcp_info(wire.conn, wire.bench.now)["rcv_ssthresh"] == 65_536
+
+
+def test_a_large_buffer_is_offered_with_the_first_scaled_window(wire):  # Linux 6.10 and later: no 64 KiB limit
+    wire.setup(rmem=(4096, 540_000, 15_728_640)).listen()
+    wire.rx(f"S 0:0(0) <{SCALED}>").tx("S. 0:0(0) ack 1 win 65535 <mss 1460,nop,nop,sackOK,nop,wscale 8>")
+    wire.rx(". 1:1(0) ack 1").accept().rx(". 1:1001(1000) ack 1").tx(". 1:1(0) ack 1001 win 1051")
+
+
+def test_small_segments_do_not_widen_the_window(wire):
+    wire.setup(rmem=(4096, 540_000, 15_728_640)).established(syn=FULL)
+    wire.conn.window.ssthresh = 50_000
+    wire.rx(". 1:128(127) ack 1").take()
+    assert wire.conn.window.ssthresh == 50_000
+    wire.rx(". 128:256(128) ack 1").take()
+    assert wire.conn.window.ssthresh == 50_000 + 2 * 1460
+
+
+def test_window_clamp_of_the_socket(wire):  # TCP_WINDOW_CLAMP
+    wire.listen(window_clamp=30_000).rx(f"S 0:0(0) <{SCALED}>")
+    wire.tx("S. 0:0(0) ack 1 win 29200 <mss 1460,nop,nop,sackOK,nop,wscale 0>").after(RTT)
+    wire.rx(". 1:1(0) ack 1").accept()
+    rounds(wire, 6, lambda i: 28_000)
+    assert wire.conn.tcb.rcv_wnd <= 30_000
+
+
+def test_window_clamp_on_a_connection_bounds_what_is_offered_next(wire):
+    wire.established(syn=SCALED)
+    wire.conn.options.window_clamp = 20_000
+    wire.conn.choose_clamp()
+    wire.rx(". 1:1461(1460) ack 1").take()
+    assert wire.conn.tcb.rcv_wnd + wire.conn.tcb.rcv_wup - wire.conn.tcb.irs >= 64_241, "the edge moved left"
+    rounds(wire, 6, lambda i: 14_600, at=1461)
+    assert wire.conn.tcb.rcv_wnd <= 20_000 + 127
+    wire.conn.options.window_clamp = 1 << 30
+    wire.conn.choose_clamp()
+    assert wire.conn.window.clamp == wire.conn.window.rcvbuf >> 1
+
+
+def test_unscaled_windows_say_what_sixteen_bits_can(wire):
+    wire.setup(rmem=(4096, 540_000, 15_728_640)).established(syn="mss 1460")
+    assert wire.conn.window.clamp == 65_535
+
+
+def test_a_silly_window_is_not_opened(wire):  # less than a sixteenth of the buffer, or than a segment (Linux)
+    memory = Memory(wire.stack.tcp)
+    window = ReceiveWindow(200_000, False, 0, 100_000, memory)
+    tcb = Tcb(0, 1460, 1460)
+    tcb.rcv_nxt = tcb.rcv_wup = 1
+    assert window.select(tcb, 100_000 - 6_249, 1460) == 0
+    assert window.select(tcb, 100_000 - 6_250, 1460) == 1460 * 4
