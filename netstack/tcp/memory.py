@@ -83,8 +83,7 @@ class Memory:
             elif self.used < low and self.pressed:
                 self._relieve()
         if self.used > high:
-            for one in tcp.living():
-                one.plain = False  # header prediction does not look at memory: see `may_hold`
+            self._look_closely()
         self._set_marks(conn)
 
     def _charge(self, conn: ConnectionCore) -> None:
@@ -114,6 +113,14 @@ class Memory:
             if conn.charged:
                 self._charge(conn)
         self._counted_at, self._used_then = self._tcp.now, self.used
+
+        if self.exhausted:
+            self._look_closely()
+
+    def _look_closely(self) -> None:
+        """Header prediction does not look at memory: see `may_hold`."""
+        for conn in self._tcp.living():
+            conn.plain = False
 
     def _press(self) -> None:
         self.pressed = True

@@ -140,7 +140,9 @@ class UserCalls(ConnectionCore):
         Not when SO_RCVBUF fixed it.
         """
         window, buffer, tcp = self.window, self.receive_buffer, self.tcp
-        if window.locked or self.user_gone or (tcp.memory.pressed and tcp.memory.persists()) or not tcp.config.moderate_rcvbuf:
+        if window.locked or self.user_gone or not tcp.config.moderate_rcvbuf:
+            return
+        if tcp.memory.pressed and tcp.memory.persists():
             return
         beyond = buffer.highest - self.tcb.rcv_nxt if buffer.gaps else 0
         rcvbuf = buffer_for(taken, before, beyond, tcp.config.rmem[2])
