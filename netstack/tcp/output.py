@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netstack.tcp import chrono, send_room
+from netstack.tcp import chrono, send_room, super_segment
 from netstack.tcp.chrono import BUSY
 from netstack.tcp.congestion import CongestionControl
 from netstack.tcp.emit import MOST_SEGMENTS, most_at_once, segment, send_ack, send_range
@@ -146,6 +146,8 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
                 end += 1
                 conn.fin_sent = True
         record = Sent(snd_nxt, end, -(-length // mss) or 1, now)
+        if length > mss:
+            flags |= super_segment.pushed(conn, record.segments, mss)
         record.fin = end - snd_nxt - length
         board.records.append(record)
         board.packets_out += record.segments

@@ -10,7 +10,7 @@ SACK = "mss 1000,nop,nop,sackOK"
 
 
 def test_window_of_data_is_one_frame(wire):  # ten segments: the device cuts at gso_size
-    wire.setup(offload=True).established(syn="mss 1000").send(30_000).tx(". 1:10001(10000) ack 1", gso=1000).quiet()
+    wire.setup(offload=True).established(syn="mss 1000").send(30_000).tx("P. 1:10001(10000) ack 1", gso=1000).quiet()
     assert wire.mib["TcpOutSegs"] == 11  # and each of them counts
 
 
