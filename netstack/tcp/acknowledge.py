@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from netstack.counters import Tally
 from netstack.seq import unwrap
 from netstack.tcp.rack import Rack
+from netstack.tcp.rate import Rate
 from netstack.tcp.rto import RttEstimator
 from netstack.tcp.scoreboard import Scoreboard, Sent
 from netstack.tcp.tcb import Tcb
@@ -58,14 +59,17 @@ class Acknowledger:
     """Applies ACKs to one scoreboard."""
 
     __slots__ = (
-        "_board", "_known", "_rack", "_rtt", "_tcb", "dsack_dups", "facts", "highest_sacked", "mib", "retransmitted",
-        "undo_retrans",
+        "_board", "_known", "_rack", "_rate", "_rtt", "_tcb", "dsack_dups", "facts", "highest_sacked", "mib",
+        "retransmitted", "undo_retrans",
     )  # fmt: skip
 
-    def __init__(self, tcb: Tcb, board: Scoreboard, rack: Rack, rtt: RttEstimator, mib: Tally) -> None:
+    def __init__(
+        self, tcb: Tcb, board: Scoreboard, rack: Rack, rate: Rate, rtt: RttEstimator, mib: Tally
+    ) -> None:
         self._tcb = tcb
         self._board = board
         self._rack = rack
+        self._rate = rate
         self._rtt = rtt
         self.mib = mib
         self._known: dict[Seq, Seq] = {}
@@ -107,6 +111,7 @@ class Acknowledger:
             if not record.sacked:
                 delivered += gone
                 rack.on_delivered(record, min_rtt, now)
+                self._rate.on_delivered(record)
             if record.end > ack:
                 break
             n += 1
@@ -211,6 +216,7 @@ class Acknowledger:
             if facts.first_sacked_at < 0:
                 facts.first_sacked_at = record.sent_at
         self._rack.on_delivered(record, self._rtt.min_rtt, now)
+        self._rate.on_delivered(record)
         self._board.mark_sacked(record)
         facts.sacked += record.segments
         if record.seq > self.highest_sacked:

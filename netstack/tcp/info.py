@@ -79,6 +79,7 @@ def _times(conn: ConnectionCore, now: Micros) -> dict[str, int]:
 
 def _sending(conn: ConnectionCore) -> dict[str, int]:
     recovery, board, cc = conn.recovery, conn.recovery.scoreboard, conn.recovery.cc
+    delivery_rate, app_limited = recovery.rate.delivery_rate(conn.tcb.eff_snd_mss, conn.rtt.min_rtt)
     return {
         "unacked": board.packets_out,
         "sacked": board.sacked_out,
@@ -90,6 +91,8 @@ def _sending(conn: ConnectionCore) -> dict[str, int]:
         "reordering": recovery.rack.reordering,
         "reord_seen": recovery.rack.reord_seen,
         "delivered": recovery.delivered,
+        "delivery_rate": delivery_rate,
+        "delivery_rate_app_limited": int(app_limited),
         "delivered_ce": 0 if conn.ecn is None else conn.ecn.delivered_ce,
         "pacing_rate": pacing_rate(conn),
         "max_pacing_rate": UNLIMITED,

@@ -77,7 +77,12 @@ def _send_alone(conn: ConnectionCore, now: Micros) -> bool:
         or now - conn.last_sent_at > conn.rtt.rto
     ):
         return False
-    board.records.append(Sent(snd_nxt, end, 1, now))
+    record = Sent(snd_nxt, end, 1, now)
+    rate = recovery.rate
+    record.delivered, record.app_limited = recovery.delivered, rate.app_limited
+    rate.first_at = rate.delivered_at = now
+    rate.app_limited = recovery.delivered + 1
+    board.records.append(record)
     board.packets_out = 1
     watch = conn.chrono
     if not watch.kind:
@@ -149,6 +154,7 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
         if length > mss:
             flags |= super_segment.pushed(conn, record.segments, mss)
         record.fin = end - snd_nxt - length
+        recovery.rate.stamp(record, recovery.delivered, not board.records, now)
         board.records.append(record)
         board.packets_out += record.segments
         tcb.snd_nxt = end
@@ -170,6 +176,8 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
         conn.start_window_probes(now)
     if sent_any or limited:
         recovery.note_usage(limited)
+        if buffer.end <= tcb.snd_nxt and not limited:  # the user has nothing more for a path that would take it
+            recovery.rate.app_limited = recovery.delivered + board.in_flight() or 1
     if conn.starved and sent_any:
         send_room.feed(conn, now)
     watch = conn.chrono

@@ -56,6 +56,12 @@ class Recovery(Reduction):
         if not not_dup or facts.sacked or facts.dsack or self.ca_state != OPEN or self.ecn_mark:
             self._alert(prior_una, counts_as_duplicate, ts_ecr, now)
         newly_delivered = self.delivered - prior_delivered
+        rate = self.rate
+        if rate.newest is not None:
+            rate.close(rate.newest, self.delivered, now)
+            rate.newest = None
+        elif newly_delivered:
+            rate.delivered_at = now
         self._control(newly_delivered, max(0, board.lost_out - prior_lost), now)
         return facts.acked > 0
 
@@ -85,6 +91,8 @@ class Recovery(Reduction):
             rack.xmit_at, rack.end_seq, rack.rtt, rack.advanced = last.sent_at, last.end, now - last.sent_at, True
             self.rtt.sample(now - first_sent_at, ack, tcb.snd_nxt)
         self.delivered += acked
+        if acked:
+            self.rate.close(last, self.delivered, now)
         self.timeouts = 0
         cc = self.cc
         if self.cwnd_limited or (cc.cwnd < cc.ssthresh and cc.cwnd < 2 * self.max_packets_out):  # as `_limited`

@@ -8,6 +8,7 @@ from netstack.counters import Tally
 from netstack.tcp.acknowledge import Acknowledger
 from netstack.tcp.congestion import INFINITE, CongestionControl
 from netstack.tcp.rack import MAX_REORDERING, Rack
+from netstack.tcp.rate import Rate
 from netstack.tcp.rto import RttEstimator
 from netstack.tcp.scoreboard import Scoreboard
 from netstack.tcp.tcb import Tcb
@@ -47,6 +48,7 @@ class Reduction:
         "prefer_new",
         "prr_out",
         "rack",
+        "rate",
         "repeated_until",
         "retrans_stamp",
         "round_end",
@@ -72,7 +74,8 @@ class Reduction:
         self.mib = mib
         self.scoreboard = Scoreboard(tcb.eff_snd_mss)
         self.rack = Rack(config.reordering)
-        self.acks = Acknowledger(tcb, self.scoreboard, self.rack, rtt, mib)
+        self.rate = Rate()
+        self.acks = Acknowledger(tcb, self.scoreboard, self.rack, self.rate, rtt, mib)
         self.ca_state = OPEN
         self.high_seq: Seq = 0
         """The recovery point: SND.NXT when this episode began (RFC 6582's recover)."""

@@ -58,6 +58,7 @@ def retransmit(conn: ConnectionCore, record: Sent, now: Micros, why: str) -> Non
     else:
         recovery.scoreboard.mark_retransmitted(record, now)
         recovery.note_retransmission(record.segments, now)
+    recovery.rate.stamp(record, recovery.delivered, False, now)
     recovery.total_retrans += record.segments
     recovery.acks.retransmitted += record.segments
     mib["TcpRetransSegs"] += record.segments
@@ -86,6 +87,7 @@ def send_loss_probe(conn: ConnectionCore, now: Micros) -> None:
         end = tcb.snd_nxt + length
         flags = ACK | PSH if end == conn.send_buffer.end else ACK
         record = Sent(tcb.snd_nxt, end, 1, now)
+        recovery.rate.stamp(record, recovery.delivered, False, now)
         board.records.append(record)
         board.packets_out += 1
         tcb.snd_nxt = end
@@ -120,6 +122,7 @@ def send_window_probe(conn: ConnectionCore, now: Micros) -> None:
         conn.fin_sent = True
     record = Sent(tcb.snd_nxt, end, 1, now)
     record.fin = end - tcb.snd_nxt - length
+    conn.recovery.rate.stamp(record, conn.recovery.delivered, not board.records, now)
     board.records.append(record)
     board.packets_out += 1
     tcb.snd_nxt = end

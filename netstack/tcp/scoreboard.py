@@ -39,6 +39,9 @@ class Sent:
         self.fin = 0
         """1 when the last number is a FIN's: no octet, so it fills no segment."""
         self.sent_at = now
+        self.first_at = self.delivered_at = now
+        self.delivered = self.app_limited = 0
+        """What `rate` notes when it leaves."""
         self.times = 0
         """How often it was retransmitted: Karn's rule and RACK ask."""
         self.sacked = False
@@ -87,6 +90,8 @@ class Scoreboard:
         right = Sent(at, whole.end, 0, whole.sent_at)
         right.times, right.sacked, right.lost = whole.times, whole.sacked, whole.lost
         right.retransmitted = whole.retransmitted
+        right.first_at, right.delivered_at = whole.first_at, whole.delivered_at
+        right.delivered, right.app_limited = whole.delivered, whole.app_limited
         before = whole.segments
         right.fin, whole.fin = whole.fin, 0
         whole.end = at

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from netstack.counters import Tally
 from netstack.tcp.acknowledge import Acknowledger
 from netstack.tcp.rack import Rack
+from netstack.tcp.rate import Rate
 from netstack.tcp.reassembly import ReceiveBuffer
 from netstack.tcp.rto import RttEstimator
 from netstack.tcp.scoreboard import Scoreboard, Sent
@@ -43,7 +44,7 @@ def test_blocks_that_grow_mark_every_record_once(seed, count):
         board.packets_out += segments
         position += segments * mss
     tcb.snd_nxt = position
-    acks = Acknowledger(tcb, board, Rack(3), RttEstimator(1, 1, 1), Tally())
+    acks = Acknowledger(tcb, board, Rack(3), Rate(), RttEstimator(1, 1, 1), Tally())
     arrived: set[int] = set()
     delivered = 0
     for i in sorted(range(1, (position - 1) // mss), key=lambda i: i + rng.randrange(10)):
