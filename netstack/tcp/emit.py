@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from netstack.events import SegmentSent
 from netstack.seq import MASK
+from netstack.tcp import super_segment
 from netstack.units import Micros, Octets, Seq
 from netstack.wire.checksum import ones_sum
 from netstack.wire.tcp import ACK, FIN, PSH
@@ -150,8 +151,17 @@ def send_range(conn: ConnectionCore, seq: Seq, length: Octets, flags: int, mss: 
         return
     step = most_at_once(mss) if merge else mss
     end = seq + length
+    most = step if conn.path.offload else super_segment.burst(conn, mss) * mss
+    since = 0
     while seq < end:
         take = min(step, end - seq)
-        last = seq + take == end
-        segment(conn, seq, conn.send_buffer.read(seq, take), flags if last else flags & ~(FIN | PSH), mss, now, why)
+        since += take
+        if seq + take == end:
+            now_flags = flags
+        else:
+            now_flags = flags & ~(FIN | PSH)
+            if since >= most > step:  # here ends what a device that segments would have been given
+                now_flags |= PSH
+                since = 0
+        segment(conn, seq, conn.send_buffer.read(seq, take), now_flags, mss, now, why)
         seq += take

@@ -60,7 +60,7 @@ class Rate:
         """When anything was delivered last; when nothing was outstanding before, when sending began."""
         self.first_at: Micros = 0
         """When the last record left that was delivered: where the sending of the next sample begins."""
-        self.app_limited = _NO_MARK
+        self.app_limited = 1
         """Until so many segments are delivered, samples say how fast the user is; 0: they do not."""
         self.newest: Sent | None = None
         """While an ACK is taken in: of the records that it delivers, the one sent last."""

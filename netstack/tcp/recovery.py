@@ -58,7 +58,8 @@ class Recovery(Reduction):
         newly_delivered = self.delivered - prior_delivered
         rate = self.rate
         if rate.newest is not None:
-            rate.close(rate.newest, self.delivered, now)
+            if rate.newest.end > tcb.iss + 1:  # a SYN says nothing of rates
+                rate.close(rate.newest, self.delivered, now)
             rate.newest = None
         elif newly_delivered:
             rate.delivered_at = now

@@ -148,7 +148,7 @@ def test_source_quench_is_ignored(wire):  # RFC 6633 3
 def test_fragmentation_needed_makes_segments_smaller_at_once(wire):  # RFC 1191 6.4
     wire.established().send(2920).tx(". 1:1461(1460) ack 1").tx("P. 1461:2921(1460) ack 1")
     wire.rx_icmp(icmpv4.FRAGMENTATION_NEEDED, seq=1, mtu=1000)
-    wire.tx(". 1:961(960) ack 1").tx(". 961:1921(960) ack 1").tx(". 1921:2881(960) ack 1").tx("P. 2881:2921(40) ack 1")
+    wire.tx(". 1:961(960) ack 1").tx("P. 961:1921(960) ack 1").tx(". 1921:2881(960) ack 1").tx("P. 2881:2921(40) ack 1")
     assert wire.conn.recovery.cc.cwnd == 10  # no congestion
     wire.rx(". 1:1(0) ack 2921").send(1000).tx(". 2921:3881(960) ack 1").tx("P. 3881:3921(40) ack 1")
 
@@ -169,7 +169,7 @@ def test_fragmentation_needed_for_more_than_we_send_is_ignored(wire):
 
 def test_fragmentation_needed_below_552_sends_552(wire):  # Linux: min_pmtu; DF is then left out
     wire.established().send(1460).tx("P. 1:1461(1460) ack 1").rx_icmp(icmpv4.FRAGMENTATION_NEEDED, seq=1, mtu=100)
-    wire.tx(". 1:513(512) ack 1").tx(". 513:1025(512) ack 1").tx("P. 1025:1461(436) ack 1")
+    wire.tx(". 1:513(512) ack 1").tx("P. 513:1025(512) ack 1").tx("P. 1025:1461(436) ack 1")
 
 
 def test_other_connections_to_the_same_host_learn_of_the_path(wire):  # RFC 1191 6.3: a property of the path

@@ -137,7 +137,7 @@ def test_half_closed_side_receives_before_its_fin_is_acknowledged(wire):  # FIN-
 
 def test_other_side_of_a_half_close_goes_on_sending(wire):  # CLOSE-WAIT
     wire.established().rx("F. 1:1(0) ack 1").tx(". 1:1(0) ack 2").send(3000)
-    wire.tx(". 1:1461(1460) ack 2").tx(". 1461:2921(1460) ack 2").tx("P. 2921:3001(80) ack 2")
+    wire.tx(". 1:1461(1460) ack 2").tx("P. 1461:2921(1460) ack 2").tx("P. 2921:3001(80) ack 2")
     wire.rx(". 2:2(0) ack 3001").call("shutdown").tx("F. 3001:3001(0) ack 2").rx(". 2:2(0) ack 3002").state(CLOSED)
 
 
@@ -194,7 +194,7 @@ def test_old_data_after_close_is_acknowledged_only(wire):  # nothing is lost by 
 
 
 def test_linger_zero_resets(wire):  # SO_LINGER with a time of 0: close is ABORT (3.10.5)
-    wire.established(linger=0).send(3000).tx(". 1:1461(1460) ack 1").tx(". 1461:2921(1460) ack 1")
+    wire.established(linger=0).send(3000).tx(". 1:1461(1460) ack 1").tx("P. 1461:2921(1460) ack 1")
     wire.tx("P. 2921:3001(80) ack 1").call("close").tx("R. 3001:3001(0) ack 1").state(CLOSED)
 
 

@@ -40,7 +40,7 @@ def test_who_opens_counts_the_syn_as_sent_and_acknowledged(wire):
 def test_segments_and_octets_both_ways(wire):
     wire.established()
     wire.rx("P. 1:101(100) ack 1").tx(". 1:1(0) ack 101")
-    wire.send(3000).tx(". 1:1461(1460) ack 101").tx(". 1461:2921(1460) ack 101").tx("P. 2921:3001(80) ack 101")
+    wire.send(3000).tx(". 1:1461(1460) ack 101").tx("P. 1461:2921(1460) ack 101").tx("P. 2921:3001(80) ack 101")
     wire.rx(". 101:101(0) ack 1461")
     assert info(wire, *SEGMENTS) == (4, 1, 4, 3)
     assert info(wire, "bytes_sent", "bytes_acked", "bytes_received", "unacked") == (3000, 1460, 100, 2)

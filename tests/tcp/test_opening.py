@@ -248,7 +248,7 @@ def test_mss_of_the_peer_limits_segments(wire):  # 3.7.1
 
 
 def test_tiny_mss_is_not_believed(wire):  # Linux: TCP_MIN_SND_MSS, or a few octets would cost 40 each
-    wire.established(syn="mss 1").send(100).tx(". 1:49(48) ack 1").tx(". 49:97(48) ack 1").tx("P. 97:101(4) ack 1")
+    wire.established(syn="mss 1").send(100).tx(". 1:49(48) ack 1").tx("P. 49:97(48) ack 1").tx("P. 97:101(4) ack 1")
 
 
 def test_mss_of_the_path_limits_both(wire):  # 3.7.1: MTU less 40

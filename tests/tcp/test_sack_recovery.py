@@ -102,7 +102,7 @@ def test_recovery_ends_at_half_the_window(wire):  # RFC 6937; RFC 6675 5 (A)
 
 def test_fin_is_recovered_like_data(wire):  # it has a sequence number
     wire.established(syn=SACK).send(3000).call("shutdown")
-    wire.tx(". 1:1001(1000) ack 1").tx(". 1001:2001(1000) ack 1").tx("FP. 2001:3001(1000) ack 1")
+    wire.tx(". 1:1001(1000) ack 1").tx("P. 1001:2001(1000) ack 1").tx("FP. 2001:3001(1000) ack 1")
     wire.after(50 * MILLISECOND).rx(". 1:1(0) ack 2001").next()
     wire.tx("FP. 2001:3001(1000) ack 1").rx(". 1:1(0) ack 3002").quiet(1 * SECOND)
 

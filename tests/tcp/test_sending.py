@@ -10,7 +10,7 @@ from tests.tcp.bursts import acks, burst, segments, sent
 
 def test_full_segments_and_a_pushed_rest(wire):  # 3.9.1.2: PSH on the last of a write
     wire.established(syn="mss 1000").send(2500)
-    wire.tx(". 1:1001(1000) ack 1").tx(". 1001:2001(1000) ack 1").tx("P. 2001:2501(500) ack 1")
+    wire.tx(". 1:1001(1000) ack 1").tx("P. 1001:2001(1000) ack 1").tx("P. 2001:2501(500) ack 1")
 
 
 def test_several_writes_of_one_turn_are_one_segment(wire):
