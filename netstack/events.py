@@ -12,6 +12,25 @@ from typing import Any
 from netstack.units import Micros, Octets, Seq
 
 
+@dataclass(slots=True, frozen=True)
+class Variables:
+    """What a connection knew at one moment: RFC 9293 3.3.1 and the sender's own. Sequence numbers are unwrapped."""
+
+    state: Any
+    snd_una: Seq
+    snd_nxt: Seq
+    snd_wnd: Octets
+    rcv_nxt: Seq
+    rcv_wnd: Octets
+    cwnd: int  # segments
+    ssthresh: int  # segments
+    in_flight: int  # segments
+    srtt: Micros
+    rto: Micros
+    send_queued: Octets  # in the send buffer, acknowledged ones excluded
+    recv_queued: Octets  # in order, not yet read by the user
+
+
 @dataclass(slots=True)
 class Event:
     """Something that happened at `at` microseconds."""
@@ -34,6 +53,31 @@ class FrameSent(Event):
 
 
 @dataclass(slots=True)
+class PacketReceived(Event):
+    """An IP packet passed the checks of RFC 1122 3.2.1 and is about to go to its protocol (after reassembly)."""
+
+    source: bytes
+    destination: bytes
+    protocol: int
+    length: Octets
+    ttl: int
+    tos: int
+
+
+@dataclass(slots=True)
+class PacketSent(Event):
+    """An IP packet (or super-segment: `gso_size` is not 0) was handed to the link."""
+
+    source: bytes
+    destination: bytes
+    protocol: int
+    length: Octets
+    ttl: int
+    tos: int
+    gso_size: Octets
+
+
+@dataclass(slots=True)
 class Dropped(Event):
     """Input refused; `reason` is the key counted in `Counters.drops`."""
 
@@ -42,7 +86,7 @@ class Dropped(Event):
 
 @dataclass(slots=True)
 class StateChanged(Event):
-    """A connection moved along one edge of `tcp.state.TRANSITIONS`."""
+    """A connection moved along one edge of `tcp.state.TRANSITIONS`; `cause` knows its RFC paragraph."""
 
     who: Any
     old: Any
@@ -52,7 +96,7 @@ class StateChanged(Event):
 
 @dataclass(slots=True)
 class SegmentReceived(Event):
-    """A TCP segment reached its connection. Sequence numbers are unwrapped."""
+    """A TCP segment reached its connection, which is in the state `before`. Sequence numbers are unwrapped."""
 
     who: Any
     seq: Seq
@@ -60,6 +104,16 @@ class SegmentReceived(Event):
     flags: int
     wnd: Octets
     length: Octets
+    before: Variables
+
+
+@dataclass(slots=True)
+class SegmentTaken(Event):
+    """The segment received last has been acted on: what it changed is the difference between the two."""
+
+    who: Any
+    before: Variables
+    after: Variables
 
 
 @dataclass(slots=True)
@@ -73,6 +127,7 @@ class SegmentSent(Event):
     wnd: Octets
     length: Octets
     why: str
+    after: Variables
 
 
 @dataclass(slots=True)
@@ -111,6 +166,42 @@ class TimerFired(Event):
 
     who: Any
     name: str
+
+
+@dataclass(slots=True)
+class TimerArmed(Event):
+    """A named timer of a connection was set (or set anew) to go off at `deadline`."""
+
+    who: Any
+    name: str
+    deadline: Micros
+
+
+@dataclass(slots=True)
+class TimerCancelled(Event):
+    """A named timer of a connection was stopped before it went off."""
+
+    who: Any
+    name: str
+
+
+@dataclass(slots=True)
+class BufferChanged(Event):
+    """Octets went into (`change` > 0) or out of (`change` < 0) a connection's "send" or "receive" buffer."""
+
+    who: Any
+    buffer: str
+    change: Octets
+    level: Octets
+
+
+@dataclass(slots=True)
+class Woken(Event):
+    """The user of a connection is told: `ready` are bits of `tcp.readiness`; `what` is who."""
+
+    who: Any
+    ready: int
+    what: str
 
 
 Sink = Callable[[Event], None]

@@ -4,7 +4,7 @@ import json
 from dataclasses import fields
 from typing import Any, TextIO
 
-from netstack.events import Event, FrameReceived, FrameSent
+from netstack.events import Event, FrameReceived, FrameSent, Variables
 from netstack.link.device import VNET_LEN
 from netstack.wire import pretty
 
@@ -47,4 +47,6 @@ class JsonTrace:
             return pretty.flags(value)
         if isinstance(event, FrameReceived | FrameSent) and name == "frame":
             return pretty.frame(value, VNET_LEN, self._isns)
+        if isinstance(value, Variables):
+            return {part.name: self._plain(event, part.name, getattr(value, part.name)) for part in fields(value)}
         return value if type(value) in (int, float, bool, type(None)) else str(value)

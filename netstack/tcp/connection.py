@@ -17,6 +17,7 @@ from netstack.tcp.reassembly import SMALL
 from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Cause
 from netstack.tcp.user import UserCalls
+from netstack.tcp.variables import variables
 from netstack.units import Micros, Octets, Seq
 from netstack.wire.tcp_options import ALIGNED, ALIGNED_TIMESTAMP
 
@@ -139,7 +140,8 @@ class Connection(UserCalls):
         tcb, events = self.tcb, self.tcp.events
         if events is not None:
             seq, ack = unwrap(wire_seq, tcb.rcv_nxt), unwrap(wire_ack, tcb.snd_una)
-            events(SegmentReceived(now, self.key, seq, ack, flags, window << tcb.snd_wscale, end - text))
+            size = window << tcb.snd_wscale
+            events(SegmentReceived(now, self.key, seq, ack, flags, size, end - text, variables(self)))
 
     def deliver(self, data: bytes | memoryview, push: bool, now: Micros) -> None:
         """Text exactly at RCV.NXT: to the user, with whatever waited behind it."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from netstack.events import SegmentSent
 from netstack.seq import MASK
 from netstack.tcp import super_segment
+from netstack.tcp.variables import variables
 from netstack.units import Micros, Octets, Seq
 from netstack.wire.checksum import ones_sum
 from netstack.wire.tcp import ACK, FIN, PSH
@@ -100,7 +101,7 @@ def segment(
     if length:
         conn.data_segs_out += segments
     if tcp.events is not None:
-        tcp.events(SegmentSent(now, conn.key, seq, rcv_nxt, flags, tcb.rcv_wnd, length, why))
+        tcp.events(SegmentSent(now, conn.key, seq, rcv_nxt, flags, tcb.rcv_wnd, length, why, variables(conn)))
     path.send(head, payload, mss, tos, now, options.ttl or 64)
 
 

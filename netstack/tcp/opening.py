@@ -19,6 +19,7 @@ from netstack.tcp.options import SocketOptions
 from netstack.tcp.scoreboard import Sent
 from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import LISTEN, SYN_SENT, Cause
+from netstack.tcp.variables import variables
 from netstack.units import Micros, Octets
 from netstack.wire.checksum import ones_sum
 from netstack.wire.tcp import ACK, ECE, RST, SYN
@@ -104,7 +105,7 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
     tcp = conn.tcp
     mib = tcp.counters.mib
     if tcp.events is not None:
-        tcp.events(SegmentSent(now, conn.key, tcb.iss, tcb.rcv_nxt, flags, field, 0, "syn"))
+        tcp.events(SegmentSent(now, conn.key, tcb.iss, tcb.rcv_nxt, flags, field, 0, "syn", variables(conn)))
     if not board.records:
         board.records.append(Sent(tcb.iss, tcb.iss + 1, 1, now))
         board.packets_out += 1

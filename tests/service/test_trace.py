@@ -3,12 +3,14 @@
 import io
 import json
 
-from netstack.events import Dropped, FrameSent, SegmentReceived, StateChanged
+from netstack.events import Dropped, FrameSent, SegmentReceived, StateChanged, Variables
 from netstack.link.device import NO_OFFLOAD
 from netstack.service.trace import JsonTrace
 from netstack.tcp.state import State
 
 KEY = bytes([192, 0, 2, 1, 192, 0, 2, 2]) + (40_000).to_bytes(2, "big") + (80).to_bytes(2, "big")
+
+KNOWN = Variables(State.ESTABLISHED, 1, 2, 3, 2**33, 5, 10, 7, 1, 9, 200_000, 1, 0)
 
 
 def traced(*events):
@@ -20,10 +22,14 @@ def traced(*events):
 
 
 def test_a_segment_is_written_in_the_words_of_the_rfc():
-    (line,) = traced(SegmentReceived(7, KEY, 2**33, 1, 0x18, 65_535, 100))
+    (line,) = traced(SegmentReceived(7, KEY, 2**33, 1, 0x18, 65_535, 100, KNOWN))
     assert line == {
         "event": "SegmentReceived", "at": 7, "who": "192.0.2.2:80 - 192.0.2.1:40000",
         "seq": 2**33, "ack": 1, "flags": "P.", "wnd": 65_535, "length": 100,
+        "before": {
+            "state": "ESTABLISHED", "snd_una": 1, "snd_nxt": 2, "snd_wnd": 3, "rcv_nxt": 2**33, "rcv_wnd": 5,
+            "cwnd": 10, "ssthresh": 7, "in_flight": 1, "srtt": 9, "rto": 200_000, "send_queued": 1, "recv_queued": 0,
+        },
     }  # fmt: skip
 
 
