@@ -24,6 +24,7 @@ LAYERS: list[set[str]] = [
     {"sockets"},
     {"aio"},
     {"host"},  # the kernel's side of the TAP: beside the core, which does not know it
+    {"inspect"},  # what a running stack is seen with: any of the above, and nothing below imports it
     {"drill", "replay", "states", "journey", "lab", "watch", "welcome", "service"},  # what is built on the stack
     {"cli"},
     {"__main__"},

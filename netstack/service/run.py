@@ -12,6 +12,7 @@ from asgi import Server, Settings
 from asgi.spec import App
 from netstack.aio.interface import Interface
 from netstack.host import HostError, network
+from netstack.inspect.sinks import Observers
 from netstack.link.device import Device
 from netstack.link.fault import Impairment
 from netstack.link.pcap import PcapRecorder
@@ -93,7 +94,11 @@ async def serve(
     server = Server(app, Settings(lifespan=plan.lifespan, access_log=plan.access_log))
     if not await unless_stopped(server.startup(), stop):
         return
-    async with Interface(device, plan.config, events=trace) as net:
+    net = Interface(device, plan.config)
+    observers = Observers(net.stack.observe)
+    if trace is not None:
+        observers.add(trace)
+    async with net:
         listener = await net.create_server(server.protocol, str(plan.stack.ip), plan.port, backlog=BACKLOG)
         settle_memory()
         for line in how_to_reach(plan, tap):

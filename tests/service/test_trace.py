@@ -5,8 +5,9 @@ import json
 
 from netstack.events import Dropped, FrameSent, SegmentReceived, StateChanged, Variables
 from netstack.link.device import NO_OFFLOAD
+from netstack.link.neighbor import REACHABLE, STALE, NeighborChanged
 from netstack.service.trace import JsonTrace
-from netstack.tcp.state import State
+from netstack.tcp.state import Cause, State
 
 KEY = bytes([192, 0, 2, 1, 192, 0, 2, 2]) + (40_000).to_bytes(2, "big") + (80).to_bytes(2, "big")
 
@@ -35,9 +36,10 @@ def test_a_segment_is_written_in_the_words_of_the_rfc():
 
 def test_states_are_spelt_as_in_the_rfc_and_drops_say_why():
     changed, dropped = traced(
-        StateChanged(1, KEY, State.ESTABLISHED, State.FIN_WAIT_1, "close"), Dropped(2, "tcp.bad_checksum")
+        StateChanged(1, KEY, State.ESTABLISHED, State.FIN_WAIT_1, Cause.CLOSE_CALLED), Dropped(2, "tcp.bad_checksum")
     )
-    assert (changed["old"], changed["new"], changed["cause"]) == ("ESTABLISHED", "FIN-WAIT-1", "close")
+    assert (changed["old"], changed["new"], changed["cause"]) == ("ESTABLISHED", "FIN-WAIT-1", "CLOSE, snd FIN")
+    assert changed["paragraph"] == "RFC 9293 3.10.4"
     assert dropped == {"event": "Dropped", "at": 2, "reason": "tcp.bad_checksum"}
 
 
@@ -45,6 +47,12 @@ def test_a_frame_is_shown_not_dumped():
     (line,) = traced(FrameSent(3, NO_OFFLOAD + bytes.fromhex("ffffffffffff02005e0002020806") + bytes(28)))
     assert isinstance(line["frame"], str)
     assert "\\x" not in line["frame"]
+
+
+def test_addresses_are_written_as_people_write_them():
+    (line,) = traced(NeighborChanged(4, bytes([192, 0, 2, 1]), STALE, REACHABLE, bytes.fromhex("02005e000201")))
+    assert (line["address"], line["mac"]) == ("192.0.2.1", "02:00:5e:00:02:01")
+    assert (line["old"], line["new"]) == ("STALE", "REACHABLE")
 
 
 def test_a_stream_that_fails_ends_the_trace_and_nothing_else():
