@@ -43,6 +43,10 @@ class PathMtuCache:
         entry = self._entries.get(destination)
         return entry is None or entry.df
 
+    def items(self) -> list[tuple[bytes, Octets]]:
+        """The destinations whose path takes less than the link, and what it takes."""
+        return [(destination, entry.mtu) for destination, entry in self._entries.items()]
+
     def reduce(self, destination: bytes, mtu: Octets, now: Micros) -> bool:
         """A router on the path takes `mtu` at most. True when that is news and lowers what we send.
 

@@ -1,6 +1,7 @@
 """UDP (RFC 768, RFC 1122 4.1): which endpoint a datagram is for, and the datagrams that leave."""
 
 import errno
+from collections.abc import Iterator
 
 from netstack.counters import Counters
 from netstack.events import Dropped, Sink
@@ -60,6 +61,10 @@ class Udp:
         endpoint = Endpoint((address, port), self._mark, self._release)
         self._endpoints.setdefault(port, []).append(endpoint)
         return endpoint
+
+    def endpoints(self) -> Iterator[Endpoint]:
+        """Every open one."""
+        return (endpoint for several in self._endpoints.values() for endpoint in several)
 
     def _is_free(self, address: bytes, port: int) -> bool:
         taken = [endpoint.local[0] for endpoint in self._endpoints.get(port, ())]
