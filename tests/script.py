@@ -264,7 +264,7 @@ class Wire:
     @property
     def mib(self) -> dict[str, int]:
         """The SNMP and Linux counters."""
-        return self.stack.counters.mib
+        return self.stack.counters.snapshot()
 
     @property
     def drops(self) -> dict[str, int]:

@@ -63,7 +63,6 @@ class Ipv4(Output):
 
     def receive(self, frame: bytes, at: Octets, now: Micros) -> None:
         """A packet came in a frame addressed to our MAC; its header is at `frame[at:]`."""
-        self._mib["IpInReceives"] += 1
         room = len(frame) - at
         if room >= 20:
             version_tos, total_length, fragment, protocol, pair = _FIELDS(frame, at)
@@ -76,11 +75,12 @@ class Ipv4(Output):
             ):
                 receive = self.protocols.get(protocol)
                 if receive is not None:
-                    self._mib["IpInDelivers"] += 1
+                    self.counters.ip_delivered += 1
                     if version_tos & 3:
                         self._mib[ecn.COUNTERS[version_tos & 3]] += 1
                     receive(frame, at, at + 20, at + total_length, pair, frame[0] & 3 != 0, now)
                     return
+        self._mib["IpInReceives"] += 1
         self._accept(frame, at, now)
 
     def receive_group(self, frame: bytes, at: Octets, now: Micros) -> None:
@@ -211,8 +211,8 @@ class Ipv4(Output):
     def _without_ect(self) -> dict[str, int]:
         """IpExtInNoECTPkts: what came, was no rubbish, and is not counted as something else."""
         mib = self._mib
-        marked = sum(mib[name] for name in ecn.COUNTERS[1:])
-        return {ecn.COUNTERS[0]: mib["IpInReceives"] - self.malformed - marked}
+        received = mib["IpInReceives"] + self.counters.ip_delivered
+        return {ecn.COUNTERS[0]: received - self.malformed - sum(mib[name] for name in ecn.COUNTERS[1:])}
 
     # -- time
 

@@ -61,8 +61,6 @@ class Path:
         "_gso_vnet",
         "_ident",
         "_link",
-        "_mib",
-        "_neighbor",
         "_neighbors",
         "_next_hop",
         "_pair",
@@ -71,6 +69,7 @@ class Path:
         "_vnet",
         "destination",
         "mtu",
+        "neighbor",
         "offload",
         "pseudo",
         "source",
@@ -102,10 +101,9 @@ class Path:
         self._device = device
         self._neighbors = neighbors
         self._next_hop = next_hop
-        self._neighbor = neighbor
+        self.neighbor = neighbor
         self._ident = ident
         self._counters = counters
-        self._mib = counters.mib
         self._reduce = reduce
         self._vnet = self._vnet_header(0, 0)
         self._gso = (0, 0)
@@ -135,7 +133,7 @@ class Path:
         else:
             self._ident = (ident + 1) & 0xFFFF
             vnet = self._vnet
-        neighbor = self._neighbor
+        neighbor = self.neighbor
         if now >= neighbor.usable_until:
             neighbor = self._resolve(now)
         prefix = _PACK(
@@ -149,7 +147,7 @@ class Path:
             -(self._base + tos + length + ident + (ttl << 8)) % 0xFFFF,
             self._pair,
         )
-        self._mib["IpOutRequests"] += 1
+        self._counters.ip_sent += 1
         if now >= neighbor.usable_until:
             self._wait(b"".join((prefix, head, payload)), now)
             return
@@ -161,19 +159,15 @@ class Path:
         """The transport believes that the path takes `mtu` only (RFC 1191; RFC 5927 7): for all paths to there."""
         self._reduce(self.destination, mtu, now)
 
-    def confirm(self, now: Micros) -> None:
-        """The transport makes forward progress, so the neighbour is reachable (RFC 4861 7.3.1)."""
-        self._neighbor.confirmed_at = now
-
     def _resolve(self, now: Micros) -> Neighbor:
         neighbor = self._neighbors.resolve(self._next_hop, now)
-        self._neighbor = UNRESOLVED if neighbor is None else neighbor
-        return self._neighbor
+        self.neighbor = UNRESOLVED if neighbor is None else neighbor
+        return self.neighbor
 
     def _wait(self, frame: bytes, now: Micros) -> None:
         """The neighbour's address is not known: the frame waits for it, or is lost when there is no room (counted)."""
-        if self._neighbor is not UNRESOLVED:
-            self._neighbors.wait(self._neighbor, frame, now)
+        if self.neighbor is not UNRESOLVED:
+            self._neighbors.wait(self.neighbor, frame, now)
         elif self._link.events is not None:
             self._link.events(Dropped(now, "neighbor.table_full"))
 

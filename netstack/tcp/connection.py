@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from netstack.events import SegmentReceived
 from netstack.seq import MASK, unwrap
-from netstack.tcp import loss_probe, opening, output, send_room, timers
+from netstack.tcp import loss_probe, opening, output, send_room, timer_kind, timers
 from netstack.tcp.arrive import segment_arrives
 from netstack.tcp.readiness import READABLE
 from netstack.tcp.reassembly import SMALL
@@ -18,6 +18,7 @@ from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Cause
 from netstack.tcp.user import UserCalls
 from netstack.tcp.variables import variables
+from netstack.tcp.window import LEAST_TEXT
 from netstack.units import Micros, Octets, Seq
 from netstack.wire.tcp_options import ALIGNED, ALIGNED_TIMESTAMP
 
@@ -52,8 +53,6 @@ class Connection(UserCalls):
         """
         tcb = self.tcb
         self.last_received_at = now
-        self.keepalives_out = 0
-        self.segs_in += 1
         if self.tcp.events is not None:
             self._report(text, end, wire_seq, wire_ack, flags, window, now)
         # Header prediction. Proves: ESTABLISHED, no gap, recovery OPEN (`plain`); no SYN FIN RST URG ECE CWR, ACK set;
@@ -95,7 +94,7 @@ class Connection(UserCalls):
         if ack > tcb.snd_una:
             recovery.on_clean_ack(ack, now)
             self.send_buffer.acknowledge(ack)
-            self.path.confirm(now)
+            self.path.neighbor.confirmed_at = now  # forward progress (RFC 4861 7.3.1)
             if self.tlp_high_seq is not None:
                 loss_probe.on_ack(self, ack, False)
             if recovery.scoreboard.records:
@@ -106,9 +105,9 @@ class Connection(UserCalls):
                     self.chrono.rest(now)
             if self.starved:
                 send_room.feed(self, now)
-        elif not recovery.scoreboard.records:
+        elif self.timer_at and not recovery.scoreboard.records:
             self._window_probe_answered(now)
-        if self.send_buffer.end > tcb.snd_nxt or self.fin_queued:
+        if not self.marked and self.send_buffer.end > tcb.snd_nxt:
             self.mark()
         if end > text:
             self.data_segs_in += 1
@@ -116,6 +115,8 @@ class Connection(UserCalls):
                 self.measure_rtt(int.from_bytes(frame[text - 4 : text], "big") if tcb.ts_ok else 0, now)
             data = memoryview(frame)[text:end] if end - text >= _VIEW else frame[text:end]
             self.deliver(data, bool(flags & 8), now)
+        else:
+            self.bare_segs_in += 1
 
     def _arrive(
         self, frame: bytes, ip_at: int, at: int, text: int, end: int, wire_seq: int, wire_ack: int, flags: int,
@@ -126,7 +127,9 @@ class Connection(UserCalls):
             self.data_segs_in += 1
             self.unpredicted_data += 1
         else:
+            self.bare_segs_in += 1
             self.unpredicted_bare += 1
+        self.keepalives_out = 0
         seq, ack = unwrap(wire_seq, tcb.rcv_nxt), unwrap(wire_ack, tcb.snd_una)
         seg = Arrival(frame, ip_at, text, end, at + 20, seq, ack, flags, window, urgent)
         if tcb.state is SYN_SENT:
@@ -145,13 +148,12 @@ class Connection(UserCalls):
 
     def deliver(self, data: bytes | memoryview, push: bool, now: Micros) -> None:
         """Text exactly at RCV.NXT: to the user, with whatever waited behind it."""
-        tcb, acking, buffer = self.tcb, self.acking, self.receive_buffer
+        tcb, acking, buffer, window = self.tcb, self.acking, self.receive_buffer, self.window
         size = len(data)
         tcb.rcv_nxt += size
         buffer.append(data)
         acking.on_data(size, push, tcb.rcv_wnd, self.rtt.rto, self.tcp.config, now)
-        window = self.window
-        if window.ssthresh < window.clamp:
+        if size >= LEAST_TEXT and window.ssthresh < window.clamp:
             window.on_data(size, acking.advmss)
         if buffer.ready > self.hold_freely:
             self.tcp.memory.settle(self)
@@ -167,8 +169,12 @@ class Connection(UserCalls):
         if self.peer_fin_at is not None:
             self.take_fin()
             acking.due = True  # it came first: a gap too
-        self.notify(READABLE)
-        self.mark()
+        if not self.pending:  # `notify` and `mark`, without the calls
+            self.tcp.upcalls.append(self)
+        self.pending |= READABLE
+        if not self.marked:
+            self.marked = True
+            self.tcp.ready.append(self)
 
     def measure_rtt(self, ts_ecr: int, now: Micros) -> None:
         """Text arrives whose timestamp, or whose place in the stream, tells how long a round trip is."""
@@ -207,7 +213,7 @@ class Connection(UserCalls):
         self.probes_out = 0
         if una > prior_una:
             self.send_buffer.acknowledge(min(una, self.send_buffer.end))
-            self.path.confirm(now)
+            self.path.neighbor.confirmed_at = now
             if self.starved:
                 send_room.feed(self, now)
         if self.tlp_high_seq is not None:
@@ -233,6 +239,6 @@ class Connection(UserCalls):
             self.probes_since = -1
             self.timer_at = 0
         else:
-            self.start_timer(timers.WINDOW_PROBE, now + timers.probe_interval(self))
+            self.start_timer(timer_kind.WINDOW_PROBE, now + timers.probe_interval(self))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from netstack.events import Dropped, StateChanged
 from netstack.ip.path import Path
-from netstack.tcp import loss_probe, opening, output, timers, window
+from netstack.tcp import loss_probe, opening, output, timer_kind, timers, window
 from netstack.tcp.acking import AckPolicy
 from netstack.tcp.chrono import Chrono
 from netstack.tcp.emit import segment
@@ -57,6 +57,8 @@ class ConnectionCore:
     __slots__ = (
         "acking",
         "active",
+        "bare_segs_in",
+        "bare_segs_out",
         "charged",
         "chrono",
         "close_at",
@@ -98,8 +100,6 @@ class ConnectionCore:
         "recovery",
         "reset_due",
         "rtt",
-        "segs_in",
-        "segs_out",
         "send_buffer",
         "send_freely",
         "send_mss",
@@ -190,7 +190,7 @@ class ConnectionCore:
         self.last_sent_at: Micros = -1
         self.last_received_at: Micros = 0
         self.last_oow_ack_at: Micros = -1
-        self.timer = timers.RETRANSMIT
+        self.timer = timer_kind.RETRANSMIT
         self.timer_at: Micros = 0
         self.keepalive_at: Micros = 0
         self.close_at: Micros = 0
@@ -199,8 +199,8 @@ class ConnectionCore:
         self.probe_backoff = 0
         self.probes_since: Micros = -1
         self.keepalives_out = 0
-        self.segs_in = self.data_segs_in = 0
-        self.segs_out = self.data_segs_out = 0
+        self.bare_segs_in = self.data_segs_in = 0
+        self.bare_segs_out = self.data_segs_out = 0
         self.unpredicted_bare = self.unpredicted_data = 0
         """Segments of this connection (RFC 4898 tcpEStatsPerfSegsIn and its like), super-segments as what they hold."""
         self.tlp_high_seq: Seq | None = None
@@ -360,6 +360,10 @@ class ConnectionCore:
             and not recovery.scoreboard.retrans_out
             and self.tcb.snd_una >= recovery.repeated_until
             and self.peer_fin_at is None
+            and self.duplicate is None
+            and not self.keepalives_out
+            and not recovery.timeouts
+            and not self.rtt.backoff
             and not self.tcp.memory.exhausted
         )
 
@@ -373,7 +377,7 @@ class ConnectionCore:
 
     def restart_timer(self, now: Micros) -> None:
         """RFC 6298 5.3: the retransmission timer, anew."""
-        self.start_timer(timers.RETRANSMIT, now + self.rtt.timeout())
+        self.start_timer(timer_kind.RETRANSMIT, now + self.rtt.timeout())
 
     def drop(self, reason: str, now: Micros) -> None:
         """Count, and tell who watches, that input was refused."""
@@ -395,6 +399,9 @@ class ConnectionCore:
 
     def transmit(self, now: Micros) -> None:
         """Send what should leave now."""
+        if self.plain:
+            output.transmit(self, now)
+            return
         state = self.tcb.state
         if self.reset_due:
             self.reset_due = False
@@ -432,27 +439,27 @@ class ConnectionCore:
         if not recovery.scoreboard.records:
             self.timer_at = recovery.again_in = 0
         elif recovery.again_in:
-            self.start_timer(timers.REORDER, now + recovery.again_in)
+            self.start_timer(timer_kind.REORDER, now + recovery.again_in)
         elif loss_probe.allowed(self):
-            self.start_timer(timers.LOSS_PROBE, now + loss_probe.timeout(self))
+            self.start_timer(timer_kind.LOSS_PROBE, now + loss_probe.timeout(self))
         else:
-            self.start_timer(timers.RETRANSMIT, now + self.rtt.timeout())
+            self.start_timer(timer_kind.RETRANSMIT, now + self.rtt.timeout())
 
     def arm_after_send(self, now: Micros) -> None:
         """RFC 6298 5.1: a timer runs while anything is outstanding; the loss probe counts from the last segment."""
         if loss_probe.allowed(self):
-            if not self.timer_at or self.timer != timers.REORDER:
-                self.timer = timers.LOSS_PROBE
+            if not self.timer_at or self.timer != timer_kind.REORDER:
+                self.timer = timer_kind.LOSS_PROBE
                 self.timer_at = at = now + loss_probe.timeout(self)
                 if at < self.wake_at:
                     self.tcp.timers.arm(self, at)
-        elif not self.timer_at or self.timer == timers.WINDOW_PROBE:
-            self.start_timer(timers.RETRANSMIT, now + self.rtt.timeout())
+        elif not self.timer_at or self.timer == timer_kind.WINDOW_PROBE:
+            self.start_timer(timer_kind.RETRANSMIT, now + self.rtt.timeout())
 
     def start_window_probes(self, now: Micros) -> None:
         """Unsent data, nothing outstanding, and the window does not take it: begin to ask (3.8.6.1)."""
         if output.unsent(self):
-            self.start_timer(timers.WINDOW_PROBE, now + timers.probe_interval(self))
+            self.start_timer(timer_kind.WINDOW_PROBE, now + timers.probe_interval(self))
 
     def start_keepalive(self, now: Micros) -> None:
         """Arm the keepalive timer when SO_KEEPALIVE is on."""

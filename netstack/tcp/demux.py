@@ -94,8 +94,7 @@ class Tcp:
     ) -> None:
         """A TCP segment at `frame[at:end]`; `pair`: source + destination; `verified`: the checksum is vouched for."""
         self.now = now
-        mib = self.counters.mib
-        mib["TcpInSegs"] += 1
+        self.counters.tcp_received += 1
         length = end - at
         if length < 20:
             self._malformed("truncated", now)
@@ -106,7 +105,7 @@ class Tcp:
             self._malformed("bad_offset", now)
             return
         if not verified and (ones_sum(pair) + PROTOCOL + length + ones_sum(memoryview(frame)[at:end])) % 0xFFFF:
-            mib["TcpInCsumErrors"] += 1
+            self.counters.mib["TcpInCsumErrors"] += 1
             self._malformed("bad_checksum", now)
             return
         conn = self.connections.get(pair + frame[at : at + 4])
@@ -195,7 +194,7 @@ class Tcp:
         hear_syn(conn, seg, now)
         ecn.on_syn(conn, seg)
         conn.move(Cause.PEER_SYN)
-        conn.segs_in = 1
+        conn.bare_segs_in = 1
         self.connections[key] = conn
         return conn
 

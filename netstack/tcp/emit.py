@@ -20,6 +20,7 @@ from netstack.wire.tcp_options import ALIGNED_TIMESTAMP, build_segment
 
 if TYPE_CHECKING:
     from netstack.tcp.core import ConnectionCore
+    from netstack.tcp.tcb import Tcb
 
 _PLAIN = Struct("!IIIHHHH")
 """Both ports as one word, seq, ack, offset and flags, window, checksum, urgent pointer."""
@@ -48,17 +49,20 @@ def segment(
     """
     tcb, path, acking, receive = conn.tcb, conn.path, conn.acking, conn.receive_buffer
     rcv_nxt = tcb.rcv_nxt
-    offered = tcb.rcv_wnd
-    tcb.rcv_wnd = conn.window.select(tcb, receive.ready + receive.held, acking.rcv_mss)
-    if not tcb.rcv_wnd or not offered:
-        _count_zero_window(conn, offered)
+    steady = conn.window.steady
+    if steady and tcb.rcv_wnd and not receive.ready and not receive.held:
+        shift = tcb.rcv_wscale
+        current = tcb.rcv_wup + tcb.rcv_wnd - rcv_nxt
+        window = (steady if steady >= current else current + (1 << shift) - 1) >> shift
+        tcb.rcv_wnd = window << shift
+    else:
+        window = _select_window(conn, tcb)
     tcb.rcv_wup = rcv_nxt
-    window = tcb.rcv_wnd >> tcb.rcv_wscale
-    if window > 0xFFFF:
-        window = 0xFFFF
-        tcb.rcv_wnd = 0xFFFF << tcb.rcv_wscale
-    if acking.scheduled or acking.quick:
+    if acking.quick:
         acking.on_sent(1)
+    else:
+        acking.due = acking.scheduled = acking.pushed = False
+        acking.at = 0
     length = len(payload)
     options = conn.options
     tos = options.tos
@@ -96,20 +100,27 @@ def segment(
         head = _PLAIN.pack(conn.ports, seq & MASK, rcv_nxt & MASK, offset_flags, window, checksum, 0)
     tcp = conn.tcp
     segments = 1 if length <= mss else -(-length // mss)
-    tcp.counters.mib["TcpOutSegs"] += segments
-    conn.segs_out += segments
+    tcp.counters.tcp_sent += segments
     if length:
         conn.data_segs_out += segments
+    else:
+        conn.bare_segs_out += 1
     if tcp.events is not None:
         tcp.events(SegmentSent(now, conn.key, seq, rcv_nxt, flags, tcb.rcv_wnd, length, why, variables(conn)))
     path.send(head, payload, mss, tos, now, options.ttl or 64)
 
 
-def _count_zero_window(conn: ConnectionCore, before: Octets) -> None:
-    """The window closes, or opens again."""
-    if conn.tcb.rcv_wnd != before:
-        name = "FromZeroWindowAdv" if conn.tcb.rcv_wnd else "ToZeroWindowAdv"
-        conn.tcp.counters.mib["TcpExtTCP" + name] += 1
+def _select_window(conn: ConnectionCore, tcb: Tcb) -> int:
+    """Work out RCV.WND; returns the field that says it. A window that closes, or opens again, is counted."""
+    receive, offered = conn.receive_buffer, tcb.rcv_wnd
+    tcb.rcv_wnd = chosen = conn.window.select(tcb, receive.ready + receive.held, conn.acking.rcv_mss)
+    if chosen != offered and not (chosen and offered):
+        conn.tcp.counters.mib["TcpExtTCPFromZeroWindowAdv" if chosen else "TcpExtTCPToZeroWindowAdv"] += 1
+    field = chosen >> tcb.rcv_wscale
+    if field > 0xFFFF:
+        field = 0xFFFF
+        tcb.rcv_wnd = 0xFFFF << tcb.rcv_wscale
+    return field
 
 
 def _head_with_sack(conn: ConnectionCore, seq: Seq, flags: int, window: int, text: bool, now: Micros) -> bytes:

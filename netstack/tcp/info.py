@@ -122,8 +122,8 @@ def _totals(conn: ConnectionCore) -> dict[str, int]:
         "bytes_retrans": recovery.bytes_retrans,
         "bytes_acked": max(tcb.snd_una - tcb.iss - (0 if conn.active else 1), 0),
         "bytes_received": max(tcb.rcv_nxt - tcb.irs - 1, 0),
-        "segs_out": conn.segs_out,
-        "segs_in": conn.segs_in + merged,
+        "segs_out": conn.data_segs_out + conn.bare_segs_out,
+        "segs_in": conn.data_segs_in + conn.bare_segs_in + merged,
         "data_segs_in": conn.data_segs_in + merged,
         "data_segs_out": conn.data_segs_out,
     }

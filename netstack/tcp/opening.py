@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from netstack.events import SegmentSent
 from netstack.ip.path import Path
 from netstack.seq import MASK
-from netstack.tcp import ecn, timers, window
+from netstack.tcp import ecn, timer_kind, window
 from netstack.tcp.emit import send_ack
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.scoreboard import Sent
@@ -114,7 +114,7 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
         tcb.snd_nxt = tcb.iss + 1
         if tcb.state is SYN_SENT:
             conn.recovery.stalled_since = now  # the user's patience counts from here
-        conn.start_timer(timers.RETRANSMIT, now + conn.rtt.timeout())
+        conn.start_timer(timer_kind.RETRANSMIT, now + conn.rtt.timeout())
     else:
         board.records[0].sent_at = now
         if board.records[0].times or conn.listener is not None:
@@ -122,7 +122,7 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
             mib["TcpExtTCPSynRetrans"] += 1
             mib["TcpOutSegs"] += conn.listener is not None  # where a SYN-ACK is made anew, Linux counts it as sent
             conn.recovery.total_retrans += 1
-    conn.segs_out += conn.active  # and the child of a listener begins to count behind the handshake's SYN-ACK
+    conn.bare_segs_out += conn.active  # and the child of a listener begins to count behind the handshake's SYN-ACK
     conn.acking.on_sent(1)
     conn.path.send(head, b"", 0, conn.options.tos, now, conn.options.ttl or 64)
 

@@ -16,6 +16,7 @@ from netstack.tcp.emit import MOST_SEGMENTS, most_at_once, segment, send_ack, se
 from netstack.tcp.reduction import CWR, OPEN
 from netstack.tcp.resend import send_lost
 from netstack.tcp.scoreboard import Sent
+from netstack.tcp.timer_kind import LOSS_PROBE
 from netstack.units import MILLISECOND, Micros, Octets
 from netstack.wire.tcp import ACK, FIN, PSH
 
@@ -30,10 +31,12 @@ def unsent(conn: ConnectionCore) -> bool:
 
 def transmit(conn: ConnectionCore, now: Micros) -> None:
     """Send everything that may and should leave now; owe an ACK only if one is due and nothing carried it."""
+    if conn.plain and send_alone(conn, now):
+        return
     if conn.recovery.scoreboard.lost_out and not _send_new_first(conn, now):
         send_lost(conn, now)
     waits = conn.send_buffer.end > conn.tcb.snd_nxt or conn.fin_queued
-    if waits and not conn.fin_sent and not _send_alone(conn, now):
+    if waits and not conn.fin_sent:
         _send_new(conn, now)
     acking = conn.acking
     if acking.scheduled:
@@ -51,43 +54,38 @@ def transmit(conn: ConnectionCore, now: Micros) -> None:
             conn.arm(acking.at)
 
 
-def _send_alone(conn: ConnectionCore, now: Micros) -> bool:
-    """The common answer, proven: all that is queued fits one segment, and nothing is outstanding or odd.
+def send_alone(conn: ConnectionCore, now: Micros) -> bool:
+    """The common answer, proven: all that is queued fits one segment, nothing is outstanding, and nothing is odd.
 
-    cwnd is never below one segment, Nagle holds nothing back when nothing is outstanding, and the usage of cwnd is
-    known; so what remains of `_send_new` is this. False: nothing was done.
+    `conn.plain` has been seen. cwnd is never below one segment, Nagle holds nothing back when nothing is outstanding,
+    and the usage of cwnd is known; so what remains of `_send_new` is this. False: nothing was done. True: nothing is
+    left to do, the segment carried the ACK.
     """
     tcb, buffer, recovery = conn.tcb, conn.send_buffer, conn.recovery
     snd_nxt, end, mss = tcb.snd_nxt, buffer.end, conn.send_mss
     length = end - snd_nxt
-    board = recovery.scoreboard
+    board, watch, rtt = recovery.scoreboard, conn.chrono, conn.rtt
     if (
-        board.records
-        or not 0 < length <= mss
+        not 0 < length <= mss
+        or board.records
         or tcb.snd_una + tcb.snd_wnd < end
-        or recovery.ca_state != OPEN
-        or conn.fin_queued
         or conn.more
         or conn.options.cork
         or conn.push_at
-        or conn.receive_buffer.held
-        or conn.duplicate is not None
-        or conn.chrono.kind > BUSY
+        or watch.kind
         or conn.path.mtu != conn.path_mtu
-        or now - conn.last_sent_at > conn.rtt.rto
+        or now - conn.last_sent_at > rtt.rto
     ):
         return False
     record = Sent(snd_nxt, end, 1, now)
-    rate = recovery.rate
-    record.delivered, record.app_limited = recovery.delivered, rate.app_limited
+    delivered, rate = recovery.delivered, recovery.rate
+    record.delivered, record.app_limited = delivered, rate.app_limited
     rate.first_at = rate.delivered_at = now
-    rate.app_limited = recovery.delivered + 1
+    rate.app_limited = delivered + 1
     board.records.append(record)
     board.packets_out = 1
-    watch = conn.chrono
-    if not watch.kind:
-        watch.kind = BUSY
-        watch.since = now
+    watch.kind = BUSY
+    watch.since = now
     tcb.snd_nxt = end
     if length != mss:
         conn.small_sent = end
@@ -96,7 +94,14 @@ def _send_alone(conn: ConnectionCore, now: Micros) -> bool:
     acking = conn.acking
     if now - acking.last_data_at < acking.ato:
         acking.pingpong = True
-    conn.arm_after_send(now)
+    if tcb.sack_ok and rtt.srtt8:  # `arm_after_send`: a loss probe, of one segment that may wait for a delayed ACK
+        pto = (rtt.srtt8 >> 2) + rtt.rto_min
+        conn.timer = LOSS_PROBE
+        conn.timer_at = at = now + (pto if pto < rtt.rto else rtt.rto)
+        if at < conn.wake_at:
+            conn.tcp.timers.arm(conn, at)
+    else:
+        conn.arm_after_send(now)
     recovery.cwnd_limited = recovery.cc.cwnd <= 1
     recovery.max_packets_out = 1
     recovery.cwnd_limited_until = end

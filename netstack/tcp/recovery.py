@@ -68,33 +68,23 @@ class Recovery(Reduction):
 
     def on_clean_ack(self, ack: Seq, now: Micros) -> None:
         """The common ACK, proven by the caller: OPEN, nothing SACKed or lost, SND.UNA advances. Same result."""
-        board = self.scoreboard
+        tcb, board = self.tcb, self.scoreboard
         records = board.records
-        acked = n = 0
-        last = records[0]
-        first_sent_at = last.sent_at
-        for record in records:
-            if record.end > ack:
-                gone = board.trim(record, ack, board.mss) if record.seq < ack else 0
-                if gone:
-                    acked += gone
-                    last = record
-                break
-            n += 1
-            acked += record.segments
-            board.packets_out -= record.segments
-            last = record
-        tcb = self.tcb
         tcb.snd_una = ack
+        first_sent_at = records[0].sent_at
+        if ack == tcb.snd_nxt:
+            last = records[-1]
+            acked = board.packets_out
+            board.packets_out = 0
+            records.clear()
+        else:
+            last, acked = board.take(ack)
         if acked:
-            del records[:n]
             rack = self.rack
             rack.xmit_at, rack.end_seq, rack.rtt, rack.advanced = last.sent_at, last.end, now - last.sent_at, True
             self.rtt.sample(now - first_sent_at, ack, tcb.snd_nxt)
-        self.delivered += acked
-        if acked:
-            self.rate.close(last, self.delivered, now)
-        self.timeouts = 0
+            self.delivered = delivered = self.delivered + acked
+            self.rate.close(last, delivered, now)
         cc = self.cc
         if self.cwnd_limited or (cc.cwnd < cc.ssthresh and cc.cwnd < 2 * self.max_packets_out):  # as `_limited`
             if acked:

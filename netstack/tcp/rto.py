@@ -52,35 +52,42 @@ class RttEstimator:
         if rtt <= 0:
             rtt = 1
         self.backoff = 0
-        if not self.min_rtt or rtt < self.min_rtt:
+        if rtt < self.min_rtt or not self.min_rtt:
             self.min_rtt = rtt
-        if self.srtt8:
-            error = rtt - (self.srtt8 >> 3)
-            self.srtt8 += error
-            if error < 0:
-                error = -error - (self._mdev >> 2)
-                if error > 0:  # a falling RTT must not raise the variance at full gain (Linux, after Eifel)
-                    error >>= 3
-            else:
-                error -= self._mdev >> 2
-            self._mdev += error
-            if self._mdev > self._mdev_max:
-                self._mdev_max = self._mdev
-                if self._mdev > self.rttvar4:
-                    self.rttvar4 = self._mdev
-            if snd_una > self._round_end:
-                if self._mdev_max < self.rttvar4:
-                    self.rttvar4 -= (self.rttvar4 - self._mdev_max) >> 2
-                self._round_end = snd_nxt
-                self._mdev_max = self.rto_min
+        srtt8 = self.srtt8
+        if not srtt8:
+            self._first(rtt, snd_nxt)
+            return
+        mdev = self._mdev
+        error = rtt - (srtt8 >> 3)
+        self.srtt8 = srtt8 = srtt8 + error
+        if error < 0:
+            error = -error - (mdev >> 2)
+            if error > 0:  # a falling RTT must not raise the variance at full gain (Linux, after Eifel)
+                error >>= 3
         else:
-            self.srtt8 = rtt << 3
-            self._mdev = rtt << 1
-            self.rttvar4 = max(self._mdev, self.rto_min)
-            self._mdev_max = self.rttvar4
+            error -= mdev >> 2
+        self._mdev = mdev = mdev + error
+        if mdev > self._mdev_max:
+            self._mdev_max = mdev
+            if mdev > self.rttvar4:
+                self.rttvar4 = mdev
+        rttvar4 = self.rttvar4
+        if snd_una > self._round_end:
+            if self._mdev_max < rttvar4:
+                self.rttvar4 = rttvar4 = rttvar4 - ((rttvar4 - self._mdev_max) >> 2)
             self._round_end = snd_nxt
-        rto = (self.srtt8 >> 3) + self.rttvar4
+            self._mdev_max = self.rto_min
+        rto = (srtt8 >> 3) + rttvar4
         self.rto = rto if rto < self.rto_max else self.rto_max
+
+    def _first(self, rtt: Micros, snd_nxt: Seq) -> None:
+        """RFC 6298 2.2."""
+        self.srtt8 = rtt << 3
+        self._mdev = rtt << 1
+        self.rttvar4 = self._mdev_max = max(self._mdev, self.rto_min)
+        self._round_end = snd_nxt
+        self.rto = min(rtt + self.rttvar4, self.rto_max)
 
     def settle(self) -> None:
         """RFC 6298 5.7: the handshake gave no sample, so a SYN was lost or late; be patient from here on."""

@@ -79,6 +79,25 @@ class Scoreboard:
         """The pipe of RFC 6675 4 in segments: sent, less what arrived or is lost, plus what was sent again."""
         return self.packets_out - self.sacked_out - self.lost_out + self.retrans_out
 
+    def take(self, ack: Seq) -> tuple[Sent, int]:
+        """Remove what lies below `ack`, of which nothing is SACKed or lost: the last record of it, and its segments."""
+        records = self.records
+        n = acked = 0
+        last = records[0]
+        for record in records:
+            if record.end > ack:
+                gone = self.trim(record, ack, self.mss) if record.seq < ack else 0
+                if gone:
+                    acked += gone
+                    last = record
+                break
+            n += 1
+            acked += record.segments
+            self.packets_out -= record.segments
+            last = record
+        del records[:n]
+        return last, acked
+
     def find(self, seq: Seq) -> int:
         """Index of the record that holds `seq` (or of the last one before it; 0 when there is none)."""
         i = bisect_right(self.records, seq, key=_SEQ) - 1

@@ -20,15 +20,13 @@ from netstack.tcp.state import (
     SYN_SENT,
     Cause,
 )
+from netstack.tcp.timer_kind import LOSS_PROBE, REORDER, RETRANSMIT, WINDOW_PROBE
 from netstack.units import MILLISECOND, Micros
 
 if TYPE_CHECKING:
     from netstack.tcp.core import ConnectionCore
 
 NEVER: Micros = 1 << 62
-RETRANSMIT, REORDER, LOSS_PROBE, WINDOW_PROBE = "retransmit", "reorder", "loss-probe", "window-probe"
-"""What `Connection.timer_at` is armed for: never two at once."""
-
 
 _LEAST = 64
 
@@ -289,6 +287,7 @@ def _keepalive(conn: ConnectionCore, now: Micros) -> None:
     resend.send_probe(conn, now)
     conn.tcp.counters.mib["TcpExtTCPKeepAlive"] += 1
     conn.keepalives_out += 1
+    conn.plain = False  # so that the answer is noticed
     conn.keepalive_at = now + (options.keepintvl or config.keepalive_intvl)
 
 

@@ -13,7 +13,7 @@ from netstack.units import Octets
 
 MAX_UNSCALED = 65_535
 _NO_CLAMP: Octets = MAX_UNSCALED << 14
-_LEAST_TEXT: Octets = 128
+LEAST_TEXT: Octets = 128
 """Segments with less text than this do not widen the window: they cost more than they carry (Linux)."""
 
 
@@ -43,7 +43,7 @@ def initial(rcvbuf: Octets, mss: Octets, clamp: Octets = 0) -> Octets:
 class ReceiveWindow:
     """Buffer size and the share of it that may be offered, for one connection."""
 
-    __slots__ = ("_memory", "chosen", "clamp", "locked", "rcvbuf", "ssthresh", "tune")
+    __slots__ = ("_memory", "chosen", "clamp", "locked", "rcvbuf", "ssthresh", "steady", "tune")
 
     def __init__(self, rcvbuf: Octets, locked: bool, clamp: Octets, offered: Octets, memory: Memory) -> None:
         self.rcvbuf: Octets = rcvbuf
@@ -56,6 +56,8 @@ class ReceiveWindow:
         """The largest window the buffer allows."""
         self.ssthresh: Octets = offered
         """The most that may be offered now (Linux's rcv_ssthresh): grows as the peer shows that it fills segments."""
+        self.steady: Octets = 0
+        """What `select` says whenever nothing is held, if the edge does not move left by it; 0: ask."""
         self.tune = AutoTune()
 
     def open(self, tcb: Tcb, advmss: Octets) -> None:
@@ -67,6 +69,7 @@ class ReceiveWindow:
         if clamp > 2 * advmss and clamp + advmss > whole:
             clamp = max(2 * advmss, whole - advmss)
         self.clamp = clamp
+        self.steady = 0
         self.ssthresh = min(self.ssthresh, clamp)
         tcb.rcv_wnd = min(tcb.rcv_wnd, MAX_UNSCALED << tcb.rcv_wscale)
 
@@ -84,12 +87,15 @@ class ReceiveWindow:
         if free < clamp >> 1:
             if self._memory.pressed and self._memory.persists():
                 self.ssthresh = min(self.ssthresh, 4 * mss)
+                self.steady = 0
             if free < mss or free < self.rcvbuf >> 5:
                 return -(-current >> shift) << shift if current > 0 else 0
         if free > self.ssthresh:
             free = self.ssthresh
         if shift:
             window = -(-free >> shift) << shift
+            if not held and window <= MAX_UNSCALED << shift:
+                self.steady = window
         else:
             window = current
             if window <= free - mss or window > free:
@@ -102,8 +108,9 @@ class ReceiveWindow:
         """A segment in order arrived: as in slow start, the offered share grows by two segments each (Linux)."""
         room = self.clamp - self.ssthresh
         memory = self._memory
-        if room > 0 and length >= _LEAST_TEXT and not (memory.pressed and memory.persists()):
+        if room > 0 and length >= LEAST_TEXT and not (memory.pressed and memory.persists()):
             self.ssthresh += min(room, 2 * max(length, advmss))
+            self.steady = 0
 
     def use_all(self) -> None:
         """Data has come: nothing is kept back any more."""
@@ -113,6 +120,7 @@ class ReceiveWindow:
         """The buffer holds `rcvbuf` from now on; what was offered stays offered."""
         self.rcvbuf = rcvbuf
         self.clamp = min(rcvbuf >> 1, self.chosen)
+        self.steady = 0
 
     def choose_clamp(self, clamp: Octets, tcb: Tcb) -> None:
         """TCP_WINDOW_CLAMP was set on a connection that exists. It bounds from now on what is offered.
@@ -121,6 +129,7 @@ class ReceiveWindow:
         """
         before, self.chosen = self.clamp, min(clamp or _NO_CLAMP, MAX_UNSCALED << tcb.rcv_wscale)
         self.clamp = min(self.rcvbuf >> 1, self.chosen)
+        self.steady = 0
         if self.clamp < before:
             self.ssthresh = min(self.ssthresh, self.clamp)
         else:

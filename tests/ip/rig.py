@@ -78,7 +78,7 @@ class Rig:
         rng = Random(1)
         self.now: Micros = 1_000_000
         self.counters = Counters()
-        self.drops, self.mib = self.counters.drops, self.counters.mib
+        self.drops = self.counters.drops
         self.device = Recorder(mtu, offload)
         self.link = Ethernet(device or self.device, config.mac, self.counters)
         self.arp = Arp(
@@ -95,6 +95,11 @@ class Rig:
         self.events: list[Event] = []
         if known:
             self.learn(PEER, PEER_MAC)
+
+    @property
+    def mib(self) -> dict[str, int]:
+        """nstat's counters, as of now."""
+        return self.counters.snapshot()
 
     def watch(self) -> None:
         """Collect the events of every layer in `events`."""

@@ -58,7 +58,7 @@ def test_good_packet_is_delivered_with_its_addresses(rig: Rig, upper: Upper) -> 
     rig.rx(packet())
     rig.rx(packet())  # the second time by the short way
     assert upper.received == [(PAIR, b"payload", False)] * 2
-    assert rig.mib == {"IpInReceives": 2, "IpInDelivers": 2}
+    assert rig.mib == {"IpInReceives": 2, "IpInDelivers": 2, "IpExtInNoECTPkts": 2}
     assert not rig.drops
 
 

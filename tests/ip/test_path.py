@@ -175,7 +175,7 @@ def test_progress_keeps_the_neighbor_from_being_probed() -> None:
     path = path_of(rig)
     for _ in range(30):
         path.send(segment(), b"", 0, 0, rig.now)
-        path.confirm(rig.now)
+        path.neighbor.confirmed_at = rig.now
         rig.after(10 * SECOND)
     assert {frame.type for frame in rig.sent()} == {0x0800}
     assert rig.arp.neighbors.entries[octets(PEER)].state is REACHABLE
@@ -217,7 +217,7 @@ def test_full_neighbor_table_loses_the_segment_and_says_so() -> None:
     assert rig.sent() == []
     assert rig.drops == {"neighbor.table_full": 1}
     assert Dropped(rig.now, "neighbor.table_full") in rig.events
-    path.confirm(rig.now)
+    path.neighbor.confirmed_at = rig.now
     rig.after(MINUTE)
     path.send(segment(), b"", 0, 0, rig.now)
     assert [frame.type for frame in rig.sent()] == [0x0806]

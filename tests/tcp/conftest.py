@@ -42,7 +42,7 @@ def _run(function: Any, arguments: dict[str, Any], start: int, predict: bool) ->
     try:
         with pytest.MonkeyPatch.context() as patch:
             if not predict:
-                patch.setattr(output, "_send_alone", lambda conn, now: False)  # the sender's short cut, too
+                patch.setattr(output, "send_alone", lambda conn, now: False)  # the sender's short cut, too
             function(**{**arguments, "wire": wire})
             return wire.done()
     except Exception as error:

@@ -4,7 +4,7 @@ from errno import ETIMEDOUT
 
 import pytest
 
-from netstack.tcp import timers
+from netstack.tcp import timer_kind
 from netstack.tcp.connection import Connection
 from netstack.units import MILLISECOND, SECOND
 from tests.tcp.states import STATES, reach
@@ -96,7 +96,7 @@ def retransmission(wire, state, effect):
     if effect == "never":
         assert conn is None or not conn.timer_at
         return
-    assert conn.timer == timers.RETRANSMIT
+    assert conn.timer == timer_kind.RETRANSMIT
     wire.next().tx(effect).state(STATES[state])
 
 
@@ -147,7 +147,7 @@ def window_probe(wire, state, effect):
     if effect == "never":
         reach(wire, state)
         conn = _connection(wire)
-        assert conn is None or conn.timer != timers.WINDOW_PROBE
+        assert conn is None or conn.timer != timer_kind.WINDOW_PROBE
         return
     began = {"FIN-WAIT-1": "ESTABLISHED", "LAST-ACK": "CLOSE-WAIT"}.get(state, state)
     at = reach(wire, began)
