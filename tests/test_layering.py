@@ -25,7 +25,8 @@ LAYERS: list[set[str]] = [
     {"aio"},
     {"host"},  # the kernel's side of the TAP: beside the core, which does not know it
     {"inspect"},  # what a running stack is seen with: any of the above, and nothing below imports it
-    {"drill", "replay", "states", "journey", "lab", "watch", "welcome", "service"},  # what is built on the stack
+    {"drill", "replay", "states", "lab", "watch", "welcome", "service"},  # what is built on the stack
+    {"journey"},  # plans as a service does, and reads a kernel's mind as drill does
     {"cli"},
     {"__main__"},
 ]
@@ -51,7 +52,7 @@ KEEPERS = {
     "pyroute2": ("netstack/host/", "netstack/drill/kernel", "tests/", "tools/"),
     "click": ("netstack/cli/", "asgi/"),
     "rich": ("netstack/cli/", "netstack/watch", "netstack/journey", "netstack/lab"),
-    "httptools": ("asgi/", "tests/", "tools/"),
+    "httptools": ("asgi/", "netstack/journey", "tests/", "tools/"),
     "scapy": ("tests/", "tools/"),
     "matplotlib": ("netstack/lab/plot.py", "tests/"),
     "hypothesis": ("tests/",),
