@@ -25,7 +25,11 @@ def watched_app(app: App, recorder: Recorder) -> App:
             await send(message)
 
         recorder.note(SERVER, Did("called", scope))
-        await app(scope, noted_receive, noted_send)
+        try:
+            await app(scope, noted_receive, noted_send)
+        except BaseException as error:
+            recorder.note(SERVER, Did("raised", error))
+            raise
         recorder.note(SERVER, Did("returned"))
 
     return watched

@@ -231,5 +231,6 @@ _KINDS = {
     ),
     "received": ("The body, as the application asks for it.", "ASGI HTTP, Request"),
     "left out": ("Much of the same: the drawing would be longer than anybody reads.", ""),
+    "raised": ("As long as nothing is written, the server answers 500; then it closes.", "ASGI, Applications"),
     "returned": ("The application is done with this request.", "ASGI, Applications"),
 }

@@ -414,6 +414,9 @@ class _Teller:
         detail = f" {message['status']}" if "status" in message else f", {len(message.get('body', b'')):,} octets"
         self._add(f"sent {message['type']}", APPLICATION, ASGI, f"await send(): {message['type']}{detail}")
 
+    def did_raised(self, record: Did) -> None:
+        self._add("raised", APPLICATION, APPLICATION, f"the application raises {type(record.value).__name__}")
+
     def did_returned(self, record: Did) -> None:
         self._add("returned", APPLICATION, APPLICATION, "the application returns")
 
