@@ -55,7 +55,7 @@ def test_files(tmp_path, capsys):
 def test_what_cannot_be_is_one_line(arguments, status, said, capsys):
     assert cli.main(["journey", *arguments]) == status
     error = capsys.readouterr().err
-    assert error.startswith("netstack journey: ") or error.startswith("netstack: ")
+    assert error.startswith(("netstack journey: ", "netstack: "))
     assert said in error
     assert error.count("\n") == 1
 

@@ -1,4 +1,4 @@
-"""A frame taken apart: every octet in exactly one field, the values those that scapy reads, damaged ones never raise."""
+"""A frame taken apart: every octet in one field, the values those that scapy reads, damaged ones never raise."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,5 +1,7 @@
 """What a journey is made of, in which order: every layer has its say, states follow the table, losses show."""
 
+import itertools
+
 import pytest
 
 from netstack.journey.explain import explain
@@ -59,7 +61,7 @@ def test_every_lane_is_visited_and_the_request_climbs_through_them():
     up = [step for step in found[at : called + 1] if step.end != step.start]
     assert (up[0].start, up[-1].end) == (CLIENT_LANE, APPLICATION)
     assert all(step.end > step.start for step in up)
-    assert all(before.end <= after.start or after.start <= before.end for before, after in zip(up, up[1:], strict=False))
+    assert all(before.end <= after.start or after.start <= before.end for before, after in itertools.pairwise(up))
 
 
 def test_arp_goes_before_the_first_syn():
@@ -113,7 +115,7 @@ def test_the_states_follow_the_table():
         path = states(journey(faults=Faults(loss=0.2), seed=3), end)
         edges = {(str(old), str(new)) for targets in TRANSITIONS.values() for old, new in targets.items()}
         # A stateless LISTEN makes a connection of its own; otherwise only edges of the table.
-        assert all(edge in edges for edge in zip(path, path[1:], strict=False)), path
+        assert all(edge in edges for edge in itertools.pairwise(path)), path
 
 
 def test_no_server_no_answer():
