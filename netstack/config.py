@@ -23,6 +23,13 @@ class TcpConfig:
     """RFC 3168: 0 never, 1 ask for it and accept it, 2 accept it when the peer asks (Linux's tcp_ecn)."""
     ecn_fallback: bool = True
     """RFC 3168 6.1.1.1: a SYN that goes unanswered is sent again without asking."""
+    fastopen: int = 1
+    """RFC 7413, Linux's tcp_fastopen: 1 for clients and 2 for servers that ask for it; 4 and 0x200 for clients and
+    servers without cookies; 0x400 (beside 2) for every listener."""
+    fastopen_key: str = ""
+    """Of the cookies that servers give: four 32-bit words in hexadecimal with dashes between; empty: a random one."""
+    fastopen_blackhole_timeout: Micros = 0
+    """How long clients do without Fast Open when a path swallows it; 0: nobody looks."""
     abe: bool = False
     """RFC 8511: reduce less for a mark than for a loss. Linux does not do it."""
     initial_cwnd: int = 10

@@ -63,6 +63,7 @@ Examples:
 @click.option("--netns", metavar="NAME", help="Network namespace for the TAP: made, and later removed, if missing.")
 @click.option("--cc", type=click.Choice(sorted(ALGORITHMS)), default=Plan().congestion_control, show_default=True,
               help="Congestion control.")  # fmt: skip
+@click.option("--fastopen", is_flag=True, help="TCP Fast Open: take data that comes with a SYN (RFC 7413).")
 @click.option("--no-offload", is_flag=True, help="Do every checksum and segment here, frames of MTU size only.")
 @click.option("--pcap", type=click.Path(dir_okay=False), help="Record what passes (pcapng if the name ends so).")
 @click.option("--trace", type=click.Path(dir_okay=False), help="Write the stack's events as JSON lines.")
@@ -110,7 +111,7 @@ def make_plan(options: dict[str, Any]) -> Plan:
     return Plan(
         stack=stack, host=host, gateway=gateway, faults=faults,
         port=options["port"], tap=options["tap"], netns=options["netns"], mtu=options["mtu"],
-        offload=not options["no_offload"], congestion_control=options["cc"],
+        offload=not options["no_offload"], fast_open=options["fastopen"], congestion_control=options["cc"],
         pcap=options["pcap"], trace=options["trace"],
         access_log=options["access_log"], lifespan=options["lifespan"],
         seed=random.randrange(1_000_000) if seed is None else seed,

@@ -7,6 +7,7 @@ from netstack.config import Config, TcpConfig
 from netstack.host import Network
 from netstack.link.fault import Faults
 from netstack.service.addresses import DEFAULT_HOST, DEFAULT_STACK
+from netstack.tcp.fast_open import CLIENT, EVERY_LISTENER, SERVER
 from netstack.units import Octets
 
 TAP = "netstack0"
@@ -31,6 +32,8 @@ class Plan:
     mtu: Octets = MTU
     offload: bool = True
     congestion_control: str = TcpConfig().congestion_control
+    fast_open: bool = False
+    """TCP Fast Open for every listener (RFC 7413)."""
     pcap: str | None = None
     """Path of a capture file to write."""
     trace: str | None = None
@@ -56,7 +59,8 @@ class Plan:
     @property
     def config(self) -> Config:
         """The stack's own configuration."""
-        tcp = TcpConfig(congestion_control=self.congestion_control)
+        fast_open = CLIENT | SERVER | EVERY_LISTENER if self.fast_open else CLIENT
+        tcp = TcpConfig(congestion_control=self.congestion_control, fastopen=fast_open)
         return Config(address=self.stack, gateway=self.gateway, mtu=self.mtu, tcp=tcp)
 
     @property

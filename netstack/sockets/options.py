@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from netstack.sockets.errors import os_error
 from netstack.tcp.congestion import ALGORITHMS
+from netstack.tcp.fast_open import CLIENT, KEY_LEN
 from netstack.tcp.info_layout import pack
 from netstack.units import MILLISECOND, SECOND, Micros, Octets
 
@@ -33,7 +34,9 @@ IP_PMTUDISC_WANT = 1
 IPPROTO_TCP = 6
 TCP_NODELAY, TCP_MAXSEG, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_SYNCNT = 1, 2, 3, 4, 5, 6, 7
 TCP_DEFER_ACCEPT, TCP_WINDOW_CLAMP, TCP_INFO, TCP_QUICKACK, TCP_CONGESTION = 9, 10, 11, 12, 13
-TCP_USER_TIMEOUT, TCP_NOTSENT_LOWAT = 18, 25
+TCP_USER_TIMEOUT, TCP_FASTOPEN, TCP_NOTSENT_LOWAT = 18, 23, 25
+TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_KEY, TCP_FASTOPEN_NO_COOKIE = 30, 33, 34
+MSG_FASTOPEN = 0x2000_0000
 
 _INT = Struct("=i")
 _LINGER = Struct("=ii")
@@ -56,6 +59,8 @@ def get(sock: StreamSocket, level: int, name: int, buflen: Octets) -> int | byte
         octets = chosen.encode().ljust(CA_NAME_MAX, b"\0")
     elif (level, name) == (IPPROTO_TCP, TCP_INFO):
         octets = pack(sock.info())
+    elif (level, name) == (IPPROTO_TCP, TCP_FASTOPEN_KEY):
+        octets = sock.options.fastopen_key or sock.stack.tcp.fast_open_keys
     else:
         getter, _ = _find(level, name)
         octets = _INT.pack(getter(sock))
@@ -70,6 +75,8 @@ def set(sock: StreamSocket, level: int, name: int, value: Any) -> None:
         _set_linger(sock, value)
     elif (level, name) == (IPPROTO_TCP, TCP_CONGESTION):
         _set_congestion(sock, value)
+    elif (level, name) == (IPPROTO_TCP, TCP_FASTOPEN_KEY):
+        _set_fastopen_key(sock, value)
     else:
         _, setter = _find(level, name)
         if setter is None:
@@ -219,6 +226,34 @@ def _defer_seconds(seconds: int) -> int:
     return period
 
 
+def _set_fastopen(sock: StreamSocket, value: int) -> None:
+    if value < 0 or sock.connection is not None:
+        raise os_error(errno.EINVAL)
+    sock.options.fastopen = min(value, sock.config.somaxconn)
+
+
+def _set_fastopen_connect(sock: StreamSocket, value: int) -> None:
+    if value not in (0, 1):
+        raise os_error(errno.EINVAL)
+    if not sock.config.fastopen & CLIENT:
+        raise os_error(errno.EOPNOTSUPP)
+    if sock.connection is not None or sock.listening:
+        raise os_error(errno.EINVAL)
+    sock.options.fastopen_connect = bool(value)
+
+
+def _set_fastopen_no_cookie(sock: StreamSocket, value: int) -> None:
+    if value not in (0, 1) or sock.connection is not None:
+        raise os_error(errno.EINVAL)
+    sock.options.fastopen_no_cookie = bool(value)
+
+
+def _set_fastopen_key(sock: StreamSocket, value: Any) -> None:
+    if isinstance(value, int) or len(value) not in (KEY_LEN, 2 * KEY_LEN):
+        raise os_error(errno.EINVAL)
+    sock.options.fastopen_key = bytes(value)
+
+
 def _set_defer_accept(sock: StreamSocket, value: int) -> None:
     sock.options.defer_accept = _defer_seconds(value) * SECOND
 
@@ -250,5 +285,8 @@ _OPTIONS: dict[tuple[int, int], tuple[Get, Set | None]] = {
     (IPPROTO_TCP, TCP_USER_TIMEOUT): _quantity("user_timeout", MILLISECOND, 0, (1 << 31) - 1, lambda sock: 0),
     (IPPROTO_TCP, TCP_WINDOW_CLAMP): (lambda sock: sock.window_clamp(), _set_window_clamp),
     (IPPROTO_TCP, TCP_NOTSENT_LOWAT): (_get_notsent_lowat, _set_notsent_lowat),
+    (IPPROTO_TCP, TCP_FASTOPEN): (lambda sock: sock.options.fastopen, _set_fastopen),
+    (IPPROTO_TCP, TCP_FASTOPEN_CONNECT): (lambda sock: int(sock.options.fastopen_connect), _set_fastopen_connect),
+    (IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE): (lambda sock: int(sock.options.fastopen_no_cookie), _set_fastopen_no_cookie),
     (IPPROTO_TCP, TCP_DEFER_ACCEPT): (lambda sock: sock.options.defer_accept // SECOND, _set_defer_accept),
 }

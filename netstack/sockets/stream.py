@@ -10,8 +10,10 @@ from netstack.sockets import options as sockopt
 from netstack.sockets.address import ANY, Address, Endpoint, pack, unpack
 from netstack.sockets.base import Observer, Socket
 from netstack.sockets.errors import os_error
-from netstack.sockets.options import SHUT_RD, SHUT_RDWR, SHUT_WR
+from netstack.sockets.options import MSG_FASTOPEN, SHUT_RD, SHUT_RDWR, SHUT_WR
 from netstack.sockets.ports import reserve
+from netstack.tcp import fast_open_client
+from netstack.tcp.fast_open import CLIENT
 from netstack.tcp.info import listener_info, tcp_info
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
@@ -108,6 +110,7 @@ class StreamSocket(Socket):
     def connect(self, address: Address) -> None:
         """Begin to connect: always BlockingIOError(EINPROGRESS) first; then it is writable, or SO_ERROR says why not.
 
+        With TCP_FASTOPEN_CONNECT and a cookie nothing leaves yet: it is writable, and the SYN carries what is written.
         Called again: EALREADY while it lasts, the error once when it failed (after that the socket is as new), nothing
         once when it succeeded, EISCONN from then on.
         """
@@ -117,25 +120,28 @@ class StreamSocket(Socket):
         if self.listener is not None:
             raise os_error(errno.EISCONN)
         if connection is None:
-            self._connect(endpoint)
-        elif not self._connecting:
+            connection = self._connect(endpoint)
+            if self.options.fastopen_connect and fast_open_client.defer(connection):
+                self._connecting = False
+                return
+            raise os_error(errno.EINPROGRESS)
+        if not self._connecting:
             raise os_error(errno.EISCONN)
-        elif connection.state in (SYN_SENT, SYN_RECEIVED):
+        if connection.state in (SYN_SENT, SYN_RECEIVED):
             raise os_error(errno.EALREADY)
-        elif connection.state is CLOSED and connection.error:
+        self._connecting = False
+        if connection.state is CLOSED and connection.error:
             error = self.take_error() or errno.ECONNABORTED
             self.connection = None
-            self._connecting = self._failed = False
+            self._failed = False
             raise os_error(error)
-        else:
-            self._connecting = False
 
-    def _connect(self, endpoint: Endpoint) -> None:
+    def _connect(self, endpoint: Endpoint) -> Connection:
         self.connection = self.stack.tcp.connect(self._local, endpoint, self.options)
         self.connection.observer = self._observer
         self._connecting = True
         self._changed()
-        raise os_error(errno.EINPROGRESS)
+        return self.connection
 
     # Octets.
 
@@ -185,7 +191,11 @@ class StreamSocket(Socket):
         if error:
             raise os_error(error)
         if connection.state in (SYN_SENT, SYN_RECEIVED):
-            raise os_error(errno.EAGAIN)
+            fast = connection.fast_open
+            if fast is not None and fast.deferred:
+                return self._send_with_syn(connection, data)
+            if fast is None or not fast.speaking:
+                raise os_error(errno.EAGAIN)
         if not isinstance(data, bytes):
             data = bytes(memoryview(data).cast("B")[: connection.send_space])
         elif not data:
@@ -194,6 +204,39 @@ class StreamSocket(Socket):
         if not taken:
             raise os_error(errno.EAGAIN)
         self._changed()
+        return taken
+
+    def sendto(self, data: bytes | bytearray | memoryview, flags: int, address: Address) -> Octets:
+        """With MSG_FASTOPEN: connect, and send what fits with the SYN (RFC 7413): how many octets that was.
+
+        BlockingIOError(EINPROGRESS): none, for want of a cookie; the SYN asks for one. EOPNOTSUPP: tcp_fastopen says
+        no. Without the flag as `send`; the address means nothing to a connection.
+        """
+        self._open()
+        if not flags & MSG_FASTOPEN:
+            return self.send(data)
+        connection = self.connection
+        if not self.config.fastopen & CLIENT:
+            raise os_error(errno.EOPNOTSUPP)
+        if connection is None and self.listener is None:
+            connection = self._connect(pack(address, "sendto"))
+            fast_open_client.prepare(connection)
+            return self._send_with_syn(connection, data)
+        if connection is not None and connection.fast_open is not None and connection.fast_open.deferred:
+            return self._send_with_syn(connection, data)
+        if connection is None or not self._connecting:
+            raise os_error(errno.EISCONN)
+        if connection.state in (SYN_SENT, SYN_RECEIVED):
+            raise os_error(errno.EALREADY)
+        self._connecting = False  # as connect() again: once it says that all is well
+        return self.send(data)
+
+    def _send_with_syn(self, connection: Connection, data: bytes | bytearray | memoryview) -> Octets:
+        taken = fast_open_client.send(connection, bytes(data))
+        self._connecting = True
+        self._changed()
+        if not taken:
+            raise os_error(errno.EINPROGRESS)
         return taken
 
     # Closing.
@@ -258,7 +301,9 @@ class StreamSocket(Socket):
         if connection is None:
             return WRITABLE | HANGUP
         if connection.state in (SYN_SENT, SYN_RECEIVED):
-            return 0
+            fast = connection.fast_open
+            if fast is None or not fast.speaking:
+                return WRITABLE if fast is not None and fast.deferred else 0
         over = connection.state in (CLOSED, TIME_WAIT)
         failed = connection.error and not self._failed
         readable = connection.readable or connection.eof or over or self._read_shut

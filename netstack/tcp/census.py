@@ -42,7 +42,8 @@ class Census:
 def _count(conn: ConnectionCore, found: Tally) -> None:
     recovery = conn.recovery
     predicted_data = conn.data_segs_in - conn.unpredicted_data
-    made_by_syn = 0 if conn.active else 1
+    with_text = conn.fast_open is not None and conn.fast_open.from_syn and conn.fast_open.data_acked
+    made_by_syn = 0 if conn.active or with_text else 1
     predicted_bare = conn.bare_segs_in - conn.unpredicted_bare - made_by_syn
     # What a SYN-ACK delivered is not counted, in Linux; what a SYN delivered is.
     uncounted = 0 if conn.active or conn.tcb.state in (SYN_SENT, SYN_RECEIVED) else 1

@@ -43,6 +43,7 @@ from netstack.wire.tcp import ACK, RST
 if TYPE_CHECKING:
     from netstack.tcp.demux import Tcp
     from netstack.tcp.ecn import Ecn
+    from netstack.tcp.fast_open import FastOpen
     from netstack.tcp.listener import Listener
 
 NEVER: Micros = 1 << 62
@@ -69,6 +70,7 @@ class ConnectionCore:
         "ecn_asked",
         "error",
         "established_at",
+        "fast_open",
         "fin_queued",
         "fin_sent",
         "hold_freely",
@@ -181,6 +183,8 @@ class ConnectionCore:
         """ECN was negotiated."""
         self.ecn_asked = False
         """Our SYN asked for ECN."""
+        self.fast_open: FastOpen | None = None
+        """Fast Open was asked for, by us or the peer."""
         self.opened_at: Micros = -1
         """When our first SYN or SYN-ACK left."""
         self.small_sent: Seq = iss
@@ -260,11 +264,7 @@ class ConnectionCore:
         recovery.retrans_stamp = -1
         recovery.timeouts = 0
         self.rtt.backoff = 0
-        tcb = self.tcb
-        advmss = tcb.rmss - (12 if tcb.ts_ok else 0)
-        self.window.open(tcb, advmss)
-        first_guess = min(self.window.ssthresh, tcb.rcv_wnd, self.tcp.config.initial_cwnd * advmss)
-        self.window.tune.start(first_guess, tcb.rcv_nxt, now)
+        self.begin_windows(now)
         self.established_at = now
         recovery.end_timeouts(now)
         self.last_sent_at = -1
@@ -273,6 +273,14 @@ class ConnectionCore:
         self.notify(WRITABLE)
         if self.fin_queued:
             self.move(Cause.CLOSE_CALLED)
+
+    def begin_windows(self, now: Micros) -> None:
+        """The receive window, now that its scale is settled."""
+        tcb = self.tcb
+        advmss = tcb.rmss - (12 if tcb.ts_ok else 0)
+        self.window.open(tcb, advmss)
+        first_guess = min(self.window.ssthresh, tcb.rcv_wnd, self.tcp.config.initial_cwnd * advmss)
+        self.window.tune.start(first_guess, tcb.rcv_nxt, now)
 
     def sync_mss(self) -> None:
         """The segment size to use now: Eff.snd.MSS, at most half the window of a peer with a small one (Linux)."""
@@ -374,6 +382,10 @@ class ConnectionCore:
             self.restart_timer(now)
         self.syn_due = True
         self.mark()
+
+    def on_syn_ack_timeout(self, now: Micros) -> None:
+        """Of a connection that its user had before the handshake was complete: see `fast_open_server`."""
+        raise NotImplementedError
 
     def restart_timer(self, now: Micros) -> None:
         """RFC 6298 5.3: the retransmission timer, anew."""

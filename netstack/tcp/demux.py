@@ -13,7 +13,7 @@ from netstack.counters import Counters
 from netstack.events import Dropped, Sink
 from netstack.ip.ipv4 import Ipv4
 from netstack.ip.path import Path
-from netstack.tcp import ecn, icmp
+from netstack.tcp import ecn, fast_open_client, icmp
 from netstack.tcp.census import Census
 from netstack.tcp.challenge import ChallengeLimit
 from netstack.tcp.closed import answer, reset
@@ -21,6 +21,8 @@ from netstack.tcp.congestion import ALGORITHMS, CongestionControl
 from netstack.tcp.connection import Connection
 from netstack.tcp.core import ConnectionCore
 from netstack.tcp.ecn_connection import EcnConnection
+from netstack.tcp.fast_open import EVERY_LISTENER, KEY_LEN, SERVER, keys_from_text
+from netstack.tcp.fast_open_client import Cache
 from netstack.tcp.iss import Secret
 from netstack.tcp.listener import Listener
 from netstack.tcp.memory import Memory
@@ -167,6 +169,20 @@ class Tcp:
         """The key of SYN cookies, drawn when the first is made."""
         return Secret(self._rng.randbytes(32))
 
+    @property
+    def fast_open_keys(self) -> bytes:
+        """Of the cookies that listeners give: what tcp_fastopen_key says, or drawn when first needed."""
+        return keys_from_text(self.config.fastopen_key) if self.config.fastopen_key else self._random_fast_open_key
+
+    @cached_property
+    def _random_fast_open_key(self) -> bytes:
+        return self._rng.randbytes(KEY_LEN)
+
+    @cached_property
+    def fast_open_cache(self) -> Cache:
+        """The cookies that servers gave us."""
+        return Cache()
+
     def timestamp_offset(self, pair: bytes) -> int:
         """What is added to the millisecond clock towards this peer; `pair` as it arrives."""
         return self._secret.ts_offset(pair)
@@ -213,7 +229,10 @@ class Tcp:
         if address == any_address and any(p == port for _, p in self.listeners):
             raise OSError(EADDRINUSE, "Address already in use")
         backlog = min(max(backlog, 0), self.config.somaxconn)
-        listener = Listener(self, address, port, backlog, options or SocketOptions())
+        options = options or SocketOptions()
+        if not options.fastopen and self.config.fastopen & EVERY_LISTENER and self.config.fastopen & SERVER:
+            options.fastopen = backlog
+        listener = Listener(self, address, port, backlog, options)
         self.listeners[(address, port)] = listener
         return listener
 
@@ -266,6 +285,8 @@ class Tcp:
         """The connection is CLOSED."""
         if self.connections.get(conn.key) is conn:
             del self.connections[conn.key]
+            if conn.fast_open is not None:
+                fast_open_client.on_end(conn, conn.fast_open)
             self.census.bury(conn)
             self.memory.release(conn)
 
@@ -279,6 +300,8 @@ class Tcp:
         conn.recovery.scoreboard.clear()
         conn.acking.due = conn.acking.scheduled = False
         self.connections[conn.key] = wait
+        if conn.fast_open is not None:
+            fast_open_client.on_end(conn, conn.fast_open)
         self.census.bury(conn)
         self.memory.release(conn)
         self.time_waits.add(wait)

@@ -30,7 +30,7 @@ def check(conn: Connection, listener: Listener, seg: Arrival, now: Micros) -> bo
     if flags & RST:
         _check_reset(conn, seg, now)
         return False
-    old = _is_old(conn, seg)
+    old = is_old(conn, seg)
     if seg.seq == tcb.irs and flags & (SYN | ACK) == SYN and not old:
         if not challenge.too_soon(conn, now, "TcpExtTCPACKSkippedSynRecv"):
             conn.resend_syn_ack(now)  # the peer did not see our SYN-ACK
@@ -75,7 +75,7 @@ def _give_up(conn: Connection, seg: Arrival, now: Micros) -> None:
     conn.fail(ECONNREFUSED, Cause.PEER_RESET)
 
 
-def _is_old(conn: Connection, seg: Arrival) -> bool:
+def is_old(conn: Connection, seg: Arrival) -> bool:
     """PAWS (RFC 7323 5.3 R1)."""
     ts_val = seg.options.ts_val
     return conn.tcb.ts_ok and ts_val is not None and bool((ts_val - conn.tcb.ts_recent) & 0x8000_0000)

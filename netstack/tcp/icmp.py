@@ -34,7 +34,10 @@ def on_error(tcp: Tcp, kind: int, code: int, mtu: Octets, pair: bytes, quoted: b
         return
     tcb = conn.tcb
     seq = unwrap(int.from_bytes(quoted[4:8], "big"), tcb.snd_una)
-    if not tcb.snd_una <= seq < max(tcb.snd_nxt, tcb.snd_una + 1):
+    fast = conn.fast_open
+    speaking = fast is not None and fast.speaking
+    oldest = tcb.iss if speaking else tcb.snd_una
+    if not oldest <= seq < max(tcb.snd_nxt, tcb.snd_una + 1):
         # RFC 5927 4.1: an error that quotes nothing in flight is forged or too late to matter.
         tcp.counters.mib["TcpExtOutOfWindowIcmps"] += 1
         tcp.drop("icmp_out_of_window", now)
@@ -43,7 +46,7 @@ def on_error(tcp: Tcp, kind: int, code: int, mtu: Octets, pair: bytes, quoted: b
         _too_big(conn, mtu, now)
         return
     errno = _ERRNO.get(code, EHOSTUNREACH) if kind == UNREACHABLE else EHOSTUNREACH
-    if tcb.state is SYN_SENT or tcb.state is SYN_RECEIVED:
+    if (tcb.state is SYN_SENT or tcb.state is SYN_RECEIVED) and not (speaking and conn.listener is None):
         conn.fail(errno, Cause.UNREACHABLE)
     else:
         conn.soft_error = errno  # RFC 5927 5.2, RFC 9293 MUST-56: an established connection is not aborted by ICMP

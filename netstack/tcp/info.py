@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from netstack.tcp.listener import Listener
     from netstack.units import Micros
 
-OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_ECN, OPT_ECN_SEEN = 1, 2, 4, 8, 16
+OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_ECN, OPT_ECN_SEEN, OPT_SYN_DATA, OPT_TFO_CHILD = 1, 2, 4, 8, 16, 32, 128
 """Bits of `options` (TCPI_OPT_*)."""
 UNLIMITED = (1 << 64) - 1
 _NO_MINIMUM = 0xFFFF_FFFF
@@ -37,6 +37,9 @@ def _state(conn: ConnectionCore) -> dict[str, int]:
     options |= OPT_WSCALE if conn.wscale_seen else 0
     if conn.ecn is not None:
         options |= OPT_ECN | OPT_ECN_SEEN if conn.ecn.seen else OPT_ECN
+    fast = conn.fast_open
+    if fast is not None:
+        options |= (OPT_SYN_DATA if fast.data_acked else 0) | (OPT_TFO_CHILD if fast.from_syn else 0)
     return {
         "state": tcb.state.number,
         "ca_state": recovery.ca_state,
@@ -55,6 +58,7 @@ def _state(conn: ConnectionCore) -> dict[str, int]:
         "rtt": rtt.srtt,
         "rttvar": rtt.rttvar,
         "min_rtt": rtt.min_rtt or _NO_MINIMUM,
+        "fastopen_client_fail": 0 if fast is None else fast.fail,
     }
 
 

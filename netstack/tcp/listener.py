@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from netstack.tcp import syn_cookie
+from netstack.tcp import fast_open_server, syn_cookie
 from netstack.tcp.closed import answer
+from netstack.tcp.fast_open import Queue
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.readiness import READABLE
 from netstack.tcp.segment import Arrival
@@ -31,7 +32,7 @@ class Listener:
     """Passive open on one address (or any, if `address` is zeros) and port."""
 
     __slots__ = (
-        "_queue", "address", "backlog", "closed", "observer", "options", "overflowed_at", "pending",
+        "_queue", "address", "backlog", "closed", "fast_open", "observer", "options", "overflowed_at", "pending",
         "port", "syn_queue", "tcp",
     )  # fmt: skip
 
@@ -47,6 +48,8 @@ class Listener:
         self.pending = 0
         self.closed = False
         self.syn_queue = SynQueue()
+        self.fast_open = Queue()
+        """Of the connections that their users got before the handshake was complete."""
         self.overflowed_at: Micros = -1
         """When the last SYN cookie was sent; -1: never."""
         self._queue: deque[Connection] = deque()
@@ -125,9 +128,10 @@ class Listener:
         conn = tcp.passive(self, key, pair, seg, now, iss)
         if conn is None:
             return
-        self.syn_queue.add(conn)
         conn.syn_due = True
         conn.mark()
+        if not fast_open_server.on_syn(self, conn, seg, pair, now):
+            self.syn_queue.add(conn)
 
     def _wants_cookie(self) -> bool:
         """The SYN queue is full (one more than the backlog, as in Linux), or tcp_syncookies is 2."""
@@ -162,7 +166,7 @@ class Listener:
         self.tcp.drop("accept_queue_full", now)
 
     def on_open(self, conn: Connection) -> None:
-        """The handshake is complete: the connection waits for `accept`."""
+        """The handshake is complete, or need not be (Fast Open): the connection waits for `accept`."""
         self.syn_queue.discard(conn)
         self._queue.append(conn)
         self.notify(READABLE)

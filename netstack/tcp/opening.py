@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from netstack.events import SegmentSent
 from netstack.ip.path import Path
 from netstack.seq import MASK
-from netstack.tcp import ecn, timer_kind, window
+from netstack.tcp import ecn, fast_open_client, timer_kind, window
 from netstack.tcp.emit import send_ack
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.scoreboard import Sent
@@ -26,7 +26,9 @@ from netstack.wire.tcp import ACK, ECE, RST, SYN
 from netstack.wire.tcp_options import Options, build_syn
 
 if TYPE_CHECKING:
+    from netstack.tcp.connection import Connection
     from netstack.tcp.core import ConnectionCore
+    from netstack.tcp.fast_open import FastOpen
 
 _PLAIN = Struct("!IIIHHHH")
 _FIXED_HEADERS: Octets = 40
@@ -74,7 +76,14 @@ def offer(conn: ConnectionCore, now: Micros) -> bytes:
         stamps, sack = tcb.ts_ok, tcb.sack_ok
         shift = tcb.rcv_wscale if tcb.rcv_wscale or tcb.snd_wscale or conn.wscale_seen else None
     times = ((now // 1000 + tcb.ts_offset) & MASK, tcb.ts_recent) if stamps else None
-    return build_syn(tcb.rmss, shift, sack, times)
+    fast = conn.fast_open
+    if fast is None or fast.cookie is None:
+        return build_syn(tcb.rmss, shift, sack, times)
+    bare = build_syn(tcb.rmss, shift, sack, times)
+    whole = build_syn(tcb.rmss, shift, sack, times, fast.cookie, fast.experimental)
+    fast.asked = tcb.state is SYN_SENT and len(whole) > len(bare)
+    fast.cookie = None  # said once; what goes out again might not get through for it
+    return whole
 
 
 def transmit(conn: ConnectionCore, now: Micros) -> None:
@@ -92,20 +101,12 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
         flags = SYN | ecn.ask(conn, bool(board.records))
     else:
         flags = SYN | ACK | (ECE if conn.ecn is not None else 0)
-    options = offer(conn, now)
+    fast = conn.fast_open
+    size = fast.size if fast is not None and not board.records else 0
     tcb.rcv_wnd = conn.window.ssthresh  # to which we hold ourselves, though a SYN cannot say more than 64 KiB
-    field = min(tcb.rcv_wnd, window.MAX_UNSCALED)  # never scaled (RFC 7323 2.2)
     tcb.rcv_wup = tcb.rcv_nxt
-    ack = tcb.rcv_nxt & MASK if flags & ACK else 0
-    offset_flags = (20 + len(options)) << 10 | flags
-    head = _PLAIN.pack(conn.ports, tcb.iss & MASK, ack, offset_flags, field, 0, 0) + options
-    total = conn.path.pseudo + len(head)
-    checksum = total % 0xFFFF if conn.path.offload else -(total + ones_sum(head)) % 0xFFFF
-    head = head[:16] + checksum.to_bytes(2, "big") + head[18:]
-    tcp = conn.tcp
-    mib = tcp.counters.mib
-    if tcp.events is not None:
-        tcp.events(SegmentSent(now, conn.key, tcb.iss, tcb.rcv_nxt, flags, field, 0, "syn", variables(conn)))
+    head = _header(conn, flags, tcb.rcv_wnd, size, now)
+    mib = conn.tcp.counters.mib
     if not board.records:
         board.records.append(Sent(tcb.iss, tcb.iss + 1, 1, now))
         board.packets_out += 1
@@ -115,6 +116,8 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
         if tcb.state is SYN_SENT:
             conn.recovery.stalled_since = now  # the user's patience counts from here
         conn.start_timer(timer_kind.RETRANSMIT, now + conn.rtt.timeout())
+        if size:
+            fast_open_client.note_sent(conn, size, now)
     else:
         board.records[0].sent_at = now
         if board.records[0].times or conn.listener is not None:
@@ -122,9 +125,41 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
             mib["TcpExtTCPSynRetrans"] += 1
             mib["TcpOutSegs"] += conn.listener is not None  # where a SYN-ACK is made anew, Linux counts it as sent
             conn.recovery.total_retrans += 1
-    conn.bare_segs_out += conn.active  # and the child of a listener begins to count behind the handshake's SYN-ACK
+    conn.bare_segs_out += conn.active and not size  # and the child of a listener begins to count behind the handshake's SYN-ACK
     conn.acking.on_sent(1)
-    conn.path.send(head, b"", 0, conn.options.tos, now, conn.options.ttl or 64)
+    text = conn.send_buffer.read(tcb.iss + 1, size) if size else b""
+    conn.path.send(_checksummed(conn, head, text), text, 0, conn.options.tos, now, conn.options.ttl or 64)
+
+
+def _header(conn: ConnectionCore, flags: int, offered: Octets, size: Octets, now: Micros) -> bytes:
+    """A SYN or SYN-ACK, its checksum still zero; `size` octets of text follow it."""
+    tcb, tcp = conn.tcb, conn.tcp
+    options = offer(conn, now)
+    field = min(offered, window.MAX_UNSCALED)  # never scaled (RFC 7323 2.2)
+    ack = tcb.rcv_nxt & MASK if flags & ACK else 0
+    offset_flags = (20 + len(options)) << 10 | flags
+    if tcp.events is not None:
+        tcp.events(SegmentSent(now, conn.key, tcb.iss, tcb.rcv_nxt, flags, field, size, "syn", variables(conn)))
+    return _PLAIN.pack(conn.ports, tcb.iss & MASK, ack, offset_flags, field, 0, 0) + options
+
+
+def _checksummed(conn: ConnectionCore, head: bytes, text: bytes | memoryview) -> bytes:
+    total = conn.path.pseudo + len(head) + len(text)
+    checksum = total % 0xFFFF if conn.path.offload else -(total + ones_sum(head) + ones_sum(text)) % 0xFFFF
+    return head[:16] + checksum.to_bytes(2, "big") + head[18:]
+
+
+def send_early_syn_ack(conn: ConnectionCore, fast: FastOpen, now: Micros) -> None:
+    """The SYN-ACK of a connection whose user has it already (RFC 7413): it covers the data, and leaves no record."""
+    head = _header(conn, SYN | ACK | (ECE if conn.ecn is not None else 0), fast.offered, 0, now)
+    mib = conn.tcp.counters.mib
+    mib["TcpOutSegs"] += 1
+    if fast.answered:
+        mib["TcpRetransSegs"] += 1
+        mib["TcpExtTCPSynRetrans"] += 1
+        conn.recovery.total_retrans += 1
+    fast.answered = True
+    conn.path.send(_checksummed(conn, head, b""), b"", 0, conn.options.tos, now, conn.options.ttl or 64)
 
 
 def resume(conn: ConnectionCore, now: Micros) -> None:
@@ -139,7 +174,7 @@ def resume(conn: ConnectionCore, now: Micros) -> None:
     conn.opened_at = conn.last_received_at = now
 
 
-def syn_sent_arrives(conn: ConnectionCore, seg: Arrival, now: Micros) -> None:
+def syn_sent_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
     """3.10.7.3: first the ACK bit, second RST, third nothing, fourth SYN, fifth everything else is dropped."""
     tcb = conn.tcb
     if seg.flags & ACK and not tcb.iss < seg.ack <= tcb.snd_nxt:
@@ -179,9 +214,11 @@ def syn_sent_arrives(conn: ConnectionCore, seg: Arrival, now: Micros) -> None:
     conn.move(Cause.PEER_SYN_ACK)
     conn.on_open(now)
     conn.rtt.settle()
-    conn.acking.enter_quick(16, tcb.rcv_wnd)
-    conn.acking.due = conn.acking.scheduled = True
-    conn.mark()
+    fast = conn.fast_open
+    if fast is None or not fast_open_client.on_syn_ack(conn, fast, seg, now):
+        conn.acking.enter_quick(16, tcb.rcv_wnd)
+        conn.acking.due = conn.acking.scheduled = fast is None or not fast.more_waits
+        conn.mark()
 
 
 def note_retransmissions(conn: ConnectionCore, ecr: int | None) -> None:

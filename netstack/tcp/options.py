@@ -10,6 +10,10 @@ class SocketOptions:
         "congestion",
         "cork",
         "defer_accept",
+        "fastopen",
+        "fastopen_connect",
+        "fastopen_key",
+        "fastopen_no_cookie",
         "keepalive",
         "keepcnt",
         "keepidle",
@@ -54,6 +58,14 @@ class SocketOptions:
         self.maxseg: Octets = 0
         self.syncnt = 0
         self.defer_accept: Micros = 0
+        self.fastopen = 0
+        """TCP_FASTOPEN: so many connections of a listener may be in use before their handshake is complete."""
+        self.fastopen_connect = False
+        """TCP_FASTOPEN_CONNECT: connect() waits for the first data when that can ride on the SYN."""
+        self.fastopen_key = b""
+        """TCP_FASTOPEN_KEY: one key of 16 octets, or two; empty: the stack's."""
+        self.fastopen_no_cookie = False
+        """TCP_FASTOPEN_NO_COOKIE: neither asked for nor given; something else keeps forgers away."""
         self.congestion = ""
         self.reuseaddr = False
         self.tos = 0

@@ -303,6 +303,22 @@ class Recovery(Reduction):
             self.undo_marker = None
             self.ca_state = LOSS
 
+    def on_not_taken(self) -> None:
+        """What a SYN carried beside itself arrived and was not wanted (RFC 7413 4.2.1): once more, and cwnd stays."""
+        board = self.scoreboard
+        for record in board.records:
+            board.recount(record, board.mss)
+            board.mark_lost(record)
+        self.high_seq = self.tcb.snd_nxt
+        self.undo_marker = None
+        self.ca_state = LOSS
+
+    def on_late_handshake(self) -> None:
+        """The ACK of a SYN-ACK that timed out, when a user could send meanwhile (RFC 7413), but nothing is out."""
+        self.retrans_stamp = -1
+        if self.ca_state == LOSS:
+            self._try_undo_recovery(None)
+
     def on_reorder_timer(self, now: Micros) -> bool:
         """RFC 8985 6.3: the reordering window of something outstanding has passed. True: there is something to send."""
         board = self.scoreboard

@@ -12,7 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from netstack.events import TimerFired
-from netstack.tcp import output, resend
+from netstack.tcp import fast_open_client, output, resend
 from netstack.tcp.state import (
     CLOSED,
     FIN_WAIT_2,
@@ -125,6 +125,10 @@ def expire(conn: ConnectionCore, now: Micros) -> None:
 def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
     """RFC 6298 5.4-5.6: back off, mark what is outstanding lost, let `output` send the first of it."""
     recovery, config = conn.recovery, conn.tcp.config
+    fast = conn.fast_open
+    if fast is not None and fast.speaking:
+        conn.on_syn_ack_timeout(now)
+        return
     if not recovery.scoreboard.records:
         return
     state = conn.tcb.state
@@ -137,7 +141,10 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
         recovery.stalled_since = now
     if conn.orphaned and _too_many_orphans(conn, now):
         return
-    if _given_up(conn, now):
+    given_up = _given_up(conn, now)
+    if fast is not None:
+        fast_open_client.on_timeout(conn, fast, given_up, now)
+    if given_up:
         mib["TcpExtTCPAbortOnTimeout"] += 1
         conn.fail(conn.soft_error or ETIMEDOUT, Cause.TIMED_OUT)
         return

@@ -182,11 +182,13 @@ def build_syn(
     sack_permitted: bool,
     timestamps: Timestamps | None,
     fastopen: bytes | None = None,
+    experimental: bool = False,
 ) -> bytes:
     """Options of a SYN or SYN-ACK as Linux lays them out.
 
     `<mss,sackOK,TS,nop,wscale>`, `<mss,nop,nop,TS,nop,wscale>`, `<mss,nop,nop,sackOK,nop,wscale>`, `<mss,nop,wscale>`,
-    then a Fast Open cookie (empty: a request for one). A cookie that does not fit in 40 octets is left out.
+    then a Fast Open cookie (empty: a request for one), `experimental` in the option that came before RFC 7413's own. A
+    cookie that does not fit in 40 octets is left out.
     """
     out = bytes((MSS, 4)) + mss.to_bytes(2, "big")
     if timestamps is not None:
@@ -197,7 +199,10 @@ def build_syn(
     if wscale is not None:
         out += bytes((NOP, WSCALE, 3, wscale))
     if fastopen is not None:
-        cookie = bytes((FASTOPEN, 2 + len(fastopen))) + fastopen
+        if experimental:
+            cookie = bytes((EXPERIMENT, 4 + len(fastopen))) + FASTOPEN_MAGIC + fastopen
+        else:
+            cookie = bytes((FASTOPEN, 2 + len(fastopen))) + fastopen
         cookie += b"\1" * (-len(cookie) & 3)
         if len(out) + len(cookie) <= MAX_LEN:
             out += cookie

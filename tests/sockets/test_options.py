@@ -12,6 +12,7 @@ from tests.sockets.worlds import KernelWorld, StackWorld, attempt, connected
 
 SOL, TCP, IP = socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IP
 NOT_IN_PYTHON = {
+    "TCP_FASTOPEN_CONNECT": 30, "TCP_FASTOPEN_KEY": 33, "TCP_FASTOPEN_NO_COOKIE": 34,
     "IP_MTU_DISCOVER": 10, "IP_MTU": 14, "IP_PMTUDISC_WANT": 1, "SO_SNDBUFFORCE": 32, "SO_RCVBUFFORCE": 33,
 }  # fmt: skip
 FLAGS = [

@@ -41,6 +41,7 @@ from netstack.drill.symbols import (
     option_name,
 )
 from netstack.sockets.datagram import DatagramSocket
+from netstack.sockets.options import MSG_FASTOPEN, TCP_FASTOPEN_CONNECT
 from netstack.sockets.stream import StreamSocket
 from netstack.stack import Stack
 from netstack.tcp.connection import Connection
@@ -170,9 +171,14 @@ class StackSockets:
 
     def send(self, fd: int, data: bytes, flags: int, address: Address | None) -> Step:
         """Octets taken: all of them, unless the call may not block."""
-        if flags & ~(MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL):
+        if flags & ~(MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_FASTOPEN):
             raise Unsupported(f"send with flags {flags:#x}")
         sent = 0
+        conn = self.connection(fd)
+        if flags & MSG_FASTOPEN or (conn is not None and conn.fast_open is not None and conn.fast_open.deferred):
+            sent = yield from self._send_with_syn(fd, data, flags, address)
+            if sent == len(data) or not self._waits(fd, flags):
+                return sent
         while True:
             try:
                 sent += self._send(fd, data[sent:], bool(flags & MSG_MORE), address)
@@ -188,6 +194,25 @@ class StackSockets:
             if sent == len(data):
                 return sent
             yield None
+
+    def _send_with_syn(self, fd: int, data: bytes, flags: int, address: Address | None) -> Step:
+        """Fast Open: what went with the SYN. A call that may block waits for the handshake, as connect() does."""
+        sock, sent = self.stream(fd), 0
+        try:
+            if flags & MSG_FASTOPEN:
+                sent = sock.sendto(data, MSG_FASTOPEN, ("", 0) if address is None else _name(address))
+            else:
+                sent = sock.send(data)
+        except BlockingIOError as error:
+            if error.errno != errno.EINPROGRESS or not self._waits(fd, flags):
+                raise
+        conn = sock.connection
+        if self._waits(fd, flags) and conn is not None and conn.fast_open is not None:
+            conn.fast_open.more_waits = sent < len(data)
+            while conn.state in (SYN_SENT, SYN_RECEIVED):
+                yield None
+            sock.connect(_name(address) if address is not None else ("", 0))  # it reports how that ended
+        return sent
 
     def _send(self, fd: int, data: bytes, more: bool, address: Address | None) -> int:
         sock = self.find(fd)
@@ -298,7 +323,8 @@ def _known(level: int, name: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOPROTOOPT, errno.EOPNOTSUPP) or (level, name) == (IPPROTO_IP, IP_MTU_DISCOVER):
+        lacking = error.errno == errno.ENOPROTOOPT or (error.errno == errno.EOPNOTSUPP and name != TCP_FASTOPEN_CONNECT)
+        if lacking or (level, name) == (IPPROTO_IP, IP_MTU_DISCOVER):
             raise Unsupported(f"socket option {option_name(level, name)}") from None
         raise
 

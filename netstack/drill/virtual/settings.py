@@ -6,6 +6,7 @@ from typing import Any
 from netstack.config import TcpConfig
 from netstack.drill.outcome import Unsupported
 from netstack.tcp.congestion import ALGORITHMS
+from netstack.tcp.fast_open import keys_from_text
 from netstack.units import MILLISECOND, SECOND
 
 PAGE = 4096
@@ -14,6 +15,7 @@ _UNITS = {
     "fin_timeout": SECOND,
     "keepalive_time": SECOND,
     "keepalive_intvl": SECOND,
+    "fastopen_blackhole_timeout": SECOND,
     "invalid_ratelimit": MILLISECOND,
     "mem": PAGE,
     "comp_sack_delay_ns": 1,
@@ -25,6 +27,7 @@ _OTHER_NAMES = {
     "net.core.wmem_max": "wmem_max",
     "net.ipv4.ip_local_port_range": "port_range",
     "net.ipv4.tcp_rto_min_us": "rto_min",
+    "net.ipv4.tcp_fastopen_blackhole_timeout_sec": "fastopen_blackhole_timeout",
 }
 _ABSENT = {
     "net.ipv4.tcp_ecn": {"0", "2"},
@@ -67,6 +70,8 @@ def apply(config: TcpConfig, settings: dict[str, str]) -> tuple[TcpConfig, list[
 
 def _value(name: str, field: str, current: Any, text: str) -> Any:
     try:
+        if field == "fastopen_key":
+            keys_from_text(text)
         if isinstance(current, str):
             return text
         numbers = tuple(int(word, 0) for word in text.split())
