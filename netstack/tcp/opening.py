@@ -125,7 +125,7 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
             mib["TcpExtTCPSynRetrans"] += 1
             mib["TcpOutSegs"] += conn.listener is not None  # where a SYN-ACK is made anew, Linux counts it as sent
             conn.recovery.total_retrans += 1
-    conn.bare_segs_out += conn.active and not size  # and the child of a listener begins to count behind the handshake's SYN-ACK
+    conn.bare_segs_out += conn.active and not size  # a listener's child begins to count behind the SYN-ACK
     conn.acking.on_sent(1)
     text = conn.send_buffer.read(tcb.iss + 1, size) if size else b""
     conn.path.send(_checksummed(conn, head, text), text, 0, conn.options.tos, now, conn.options.ttl or 64)
