@@ -6,6 +6,7 @@ Addresses and states are text, times are microseconds, sizes octets; sequence nu
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from netstack.inspect.layers import layers
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from netstack.udp.endpoint import Endpoint
     from netstack.units import Micros
 
-__all__ = ["Row", "connections", "endpoints", "layers"]
+__all__ = ["Row", "connections", "endpoints", "layers", "rows"]
 
 Row = dict[str, Any]
+KINDS = ("listener", "half-open", "connection", "time-wait")
 CA_STATES = ("open", "disorder", "cwr", "recovery", "loss")
 """Names for tcp_info's ca_state (TCP_CA_*)."""
 _OPTION_NAMES = ((OPT_TIMESTAMPS, "ts"), (OPT_SACK, "sack"), (OPT_ECN, "ecn"), (OPT_ECN_SEEN, "ecnseen"),
@@ -49,12 +51,16 @@ def connections(stack: Stack, now: Micros) -> list[Row]:
 
     A TIME-WAIT has `variables` snd_nxt and rcv_nxt; a listener `half_open`, `backlog` and `info`.
     """
+    return sorted(rows(stack, lambda: now), key=lambda row: KINDS.index(row["kind"]))
+
+
+def rows(stack: Stack, clock: Callable[[], Micros]) -> Iterator[Row]:
+    """The rows of `connections`, in no order, one after the other: the stack may have turns in between."""
     tcp = stack.tcp
-    rows: dict[str, list[Row]] = {"half-open": [], "connection": [], "time-wait": []}
-    for conn in tcp.connections.values():
-        row = _time_wait(conn, now) if isinstance(conn, TimeWait) else _connection(conn, now)
-        rows[row["kind"]].append(row)
-    return [*map(_listener, tcp.listeners.values()), *rows["half-open"], *rows["connection"], *rows["time-wait"]]
+    yield from map(_listener, list(tcp.listeners.values()))
+    for key, conn in list(tcp.connections.items()):
+        if tcp.connections.get(key) is conn:  # still
+            yield _time_wait(conn, clock()) if isinstance(conn, TimeWait) else _connection(conn, clock())
 
 
 def endpoints(stack: Stack) -> list[Row]:
