@@ -25,6 +25,7 @@ LAYERS: list[set[str]] = [
     {"aio"},
     {"host"},  # the kernel's side of the TAP: beside the core, which does not know it
     {"inspect"},  # what a running stack is seen with: any of the above, and nothing below imports it
+    {"control"},  # how other processes look into one
     {"drill", "replay", "states", "lab", "watch", "welcome", "service"},  # what is built on the stack
     {"journey"},  # plans as a service does, and reads a kernel's mind as drill does
     {"cli"},
@@ -38,6 +39,7 @@ LEAVES = LAYERS[0]
 OUTSIDE = (
     *("netstack/aio/", "netstack/host/", "netstack/link/tap.py", "netstack/service/", "netstack/welcome/"),
     *("netstack/drill/kernel", "netstack/journey", "netstack/lab", "netstack/watch", "netstack/cli/"),
+    "netstack/control/",
     "netstack/__main__.py",
 )
 IMPURE = {

@@ -18,6 +18,7 @@ from netstack.link.fault import Impairment
 from netstack.link.pcap import PcapRecorder
 from netstack.link.pcap_writer import create_capture
 from netstack.link.tap import TapDevice
+from netstack.service.looking import looked_into
 from netstack.service.plan import Plan
 from netstack.service.reach import how_to_reach
 from netstack.service.stop import Stop
@@ -98,7 +99,7 @@ async def serve(
     observers = Observers(net.stack.observe)
     if trace is not None:
         observers.add(trace)
-    async with net:
+    async with net, looked_into(plan, tap, net, observers):
         listener = await net.create_server(server.protocol, str(plan.stack.ip), plan.port, backlog=BACKLOG)
         settle_memory()
         for line in how_to_reach(plan, tap):

@@ -137,8 +137,10 @@ def test_what_means_nothing_is_refused_in_words(text, complaint):
     assert str(refused.value) == complaint
 
 
-WORDS = ("tcp", "udp", "port", "host", "net", "src", "dst", "and", "or", "not", "(", ")", "[", "]", "80", "192.0.2.1", "=",
-         "&", ":", "-", "len", "less", "\\x")  # fmt: skip
+WORDS = (
+    "tcp", "udp", "port", "host", "net", "src", "dst", "and", "or", "not", "(", ")", "[", "]", "80", "192.0.2.1", "=",
+    "&", ":", "-", "len", "less", "\\x",
+)  # fmt: skip
 
 
 @settings(max_examples=300, deadline=None)
