@@ -1,4 +1,5 @@
-"""The command line: `netstack COMMAND`. A file in this folder is a command, and nothing else has to know about it.
+"""The command line: `netstack COMMAND`. A file in this folder is a command, and nothing else has to know about
+it (unless its name begins with _: what several commands share).
 
 netstack/cli/NAME.py holds a click command called `command`; it is imported only when it is asked for (or listed).
 Exit status: 0 success, 1 failure, 2 wrong usage. A failure is one line on stderr: what is wrong, and what to do; a
@@ -21,7 +22,8 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Their names, in order."""
-        return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__))
+        names = (module.name for module in pkgutil.iter_modules(__path__))
+        return sorted(name.replace("_", "-") for name in names if not name.startswith("_"))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """The command called `name`; None when no file is."""

@@ -71,6 +71,9 @@ def _bind(name: str) -> tuple[socket.socket, Path] | None:
                 continue  # somebody else made it, in a folder that is everybody's
         except OSError:
             continue
+        for path in filter(is_stale, folder.glob(f"*{SUFFIX}")):
+            with contextlib.suppress(OSError):
+                path.unlink()
         for path in (folder / f"{name}{SUFFIX}", folder / f"{name}-{os.getpid()}{SUFFIX}"):
             listening = _listen(path)
             if listening is not None:
@@ -79,9 +82,6 @@ def _bind(name: str) -> tuple[socket.socket, Path] | None:
 
 
 def _listen(path: Path) -> socket.socket | None:
-    if is_stale(path):
-        with contextlib.suppress(OSError):
-            path.unlink()
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)  # nobody else, from the first moment on
     try:
