@@ -26,7 +26,7 @@ PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 CODE = [*sorted((ROOT / "netstack").rglob("*.py")), *sorted((ROOT / "asgi").rglob("*.py"))]
 UPDATE = os.environ.get("NETSTACK_UPDATE") == "1"
 
-REPEATABLE = ("states", "replay", "drill", "lab")
+REPEATABLE = ("states", "replay", "drill", "lab", "journey --seed")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PATH = re.compile(r"(?<![\w/.-])(?:netstack|asgi|tests|tools|docs|\.ci)/[\w./-]*\w/?|(?<=\]\()[^)#:]+(?=[)#])")
 SECOND_COLUMN = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)

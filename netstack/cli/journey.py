@@ -52,6 +52,7 @@ Examples:
 @quantity("--delay", quantities.duration, "TIME", "One-way delay, as 20ms.")
 @click.option("--seed", type=int, help="Repeats the same ports, sequence numbers and losses.")
 @click.option("--explain", is_flag=True, help="Say why each step is taken, and which paragraph says so.")
+@click.option("--times/--no-times", default=True, help="Without, the same request and --seed give the same text.")
 @click.option("--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="Write a page instead.")  # fmt: skip
 @click.option("--svg", "svg_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
@@ -85,7 +86,7 @@ def command(url: str, **options: Any) -> None:
     if options["svg_file"]:
         write(options["svg_file"], svg(found, title))
     if not options["html_file"] and not options["svg_file"]:
-        show(found, options["width"], options["explain"])
+        show(found, options["width"], options["explain"], options["times"])
     if failure:
         raise click.ClickException(failure)
 
@@ -120,10 +121,10 @@ def about(trip: Trip, found: list[Step]) -> str:
     return ", ".join([where[trip.client], *path, f"{len(found)} steps", took])
 
 
-def show(found: list[Step], width: int | None, explained: bool) -> None:
+def show(found: list[Step], width: int | None, explained: bool, timed: bool) -> None:
     """The ladder on standard output, in color if that is a terminal."""
     console = Console(width=width or max(shutil.get_terminal_size().columns, 80), highlight=False, soft_wrap=True)
-    for line in ladder(found, console.width, explained):
+    for line in ladder(found, console.width, explained, timed):
         console.print(line)
 
 

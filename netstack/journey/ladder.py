@@ -27,18 +27,20 @@ class _Shape:
     lane: int
     names: Sequence[str]
     states: bool
+    time: int = _TIME
+    """Columns of the time; 0: it is left out."""
 
     @property
     def text_at(self) -> int:
         """The column where words begin."""
-        return _TIME + (2 * _STATE if self.states else 0) + self.lane * len(LANES) + 1
+        return self.time + (2 * _STATE if self.states else 0) + self.lane * len(LANES) + 1
 
 
-def ladder(steps: list[Step], width: int = 80, explained: bool = False) -> list[Text]:
-    """The drawing, a line each, none wider than `width` (at least 80)."""
+def ladder(steps: list[Step], width: int = 80, explained: bool = False, timed: bool = True) -> list[Text]:
+    """The drawing, a line each, none wider than `width` (at least 80). Not `timed`: without what differs each time."""
     width = max(width, 80)
     wide = width >= WIDE
-    shape = _Shape(width, 6 if wide else 4, _WIDE_NAMES if wide else _NARROW_NAMES, wide)
+    shape = _Shape(width, 6 if wide else 4, _WIDE_NAMES if wide else _NARROW_NAMES, wide, _TIME if timed else 0)
     lines = [_heading(shape)]
     phase = told = ""
     for step in steps:
@@ -54,7 +56,7 @@ def ladder(steps: list[Step], width: int = 80, explained: bool = False) -> list[
 
 
 def _heading(shape: _Shape) -> Text:
-    line = "µs".rjust(_TIME - 1) + " "
+    line = "µs ".rjust(shape.time) if shape.time else ""
     if shape.states:
         line += "client is".ljust(_STATE)
     line += "".join(name.center(shape.lane) for name in shape.names)
@@ -67,7 +69,7 @@ def _states(step: Step, shape: _Shape) -> list[Text]:
     """Where both ends stand, for who has no columns for it."""
     lines = []
     for end, state, style in (("client", step.client.state, "cyan"), ("server", step.server.state, "green")):
-        lines.append((Text(" " * _TIME) + _bars(shape)).append(f" {end}: {state}", style))
+        lines.append((Text(" " * shape.time) + _bars(shape)).append(f" {end}: {state}", style))
     return lines
 
 
@@ -79,7 +81,8 @@ def _rows(step: Step, shape: _Shape, explained: bool) -> list[Text]:
         words += [(line, "italic dim") for line in _wrapped(f"{sentence} [{source}]" if source else sentence, room)]
     rows = []
     for n, (line, style) in enumerate(words):
-        row = Text(f"{step.at / 1000:{_TIME - 1}.1f} " if n == 0 else " " * _TIME, "dim")
+        time = f"{step.at / 1000:{_TIME - 1}.1f} " if n == 0 else " " * _TIME
+        row = Text(time if shape.time else "", "dim")
         if shape.states:
             row.append((step.client.state if n == 0 else "").ljust(_STATE), "cyan")
         row.append_text(_arrow(step, shape) if n == 0 else _bars(shape))
