@@ -12,9 +12,12 @@ from typing import Any
 from netstack.units import Micros, Octets, Seq
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Variables:
-    """What a connection knew at one moment: RFC 9293 3.3.1 and the sender's own. Sequence numbers are unwrapped."""
+    """What a connection knew at one moment: RFC 9293 3.3.1 and the sender's own. Sequence numbers are unwrapped.
+
+    Where there is no connection all but the state is 0: CLOSED, or LISTEN where a listener has the port.
+    """
 
     state: Any
     snd_una: Seq
@@ -79,14 +82,18 @@ class PacketSent(Event):
 
 @dataclass(slots=True)
 class Dropped(Event):
-    """Input refused; `reason` is the key counted in `Counters.drops`."""
+    """Input refused; `reason` is the key counted in `Counters.drops`, `who` the connection that refused it, if any."""
 
     reason: str
+    who: Any = None
 
 
 @dataclass(slots=True)
 class StateChanged(Event):
-    """A connection moved along one edge of `tcp.state.TRANSITIONS`; `cause` knows its RFC paragraph."""
+    """A connection moved along one edge of `tcp.state.TRANSITIONS`; `cause` knows its RFC paragraph.
+
+    `who` is a listener's (address, port) when it comes to LISTEN, or leaves it for CLOSED.
+    """
 
     who: Any
     old: Any
@@ -118,7 +125,7 @@ class SegmentTaken(Event):
 
 @dataclass(slots=True)
 class SegmentSent(Event):
-    """A TCP segment was handed to IP; `why` names the rule that sent it (data, ack, retransmit, probe ...)."""
+    """A TCP segment was handed to IP; `why` names the rule that sent it: see `tcp.why`."""
 
     who: Any
     seq: Seq
@@ -153,11 +160,19 @@ class WindowChanged(Event):
 
 @dataclass(slots=True)
 class LossDetected(Event):
-    """Loss recovery concluded that octets are lost; `how` is fast-retransmit, sack, rack, rto ..."""
+    """Loss recovery concluded that octets from `seq` on are lost; `how` is a key of `tcp.why.FOUND`."""
 
     who: Any
     how: str
     seq: Seq
+
+
+@dataclass(slots=True)
+class LossRefuted(Event):
+    """What was held lost had only been late: cwnd is what it was. `how` is a key of `tcp.why.REFUTED`."""
+
+    who: Any
+    how: str
 
 
 @dataclass(slots=True)
@@ -197,7 +212,10 @@ class BufferChanged(Event):
 
 @dataclass(slots=True)
 class Woken(Event):
-    """The user of a connection is told: `ready` are bits of `tcp.readiness`; `what` is who."""
+    """The user of a connection is told: `ready` are bits of `tcp.readiness`; `what` says who it is.
+
+    "transport", "coroutine" (one that waits for a stream), "listener", or "observer" for any other callable.
+    """
 
     who: Any
     ready: int

@@ -71,8 +71,9 @@ class Stack:
     def observe(self, sink: Sink | None) -> None:
         """Send every layer's events to `sink` from now on; None: to nobody."""
         self.events = sink
-        self.arp.events = self.ip.events = self.icmp.events = self.udp.events = sink
-        self.tcp.events = sink
+        self.arp.events = self.icmp.events = self.udp.events = sink
+        self.ip.observe(sink)
+        self.tcp.observe(sink)
         self.link.events = _both(sink, self._frames)
 
     def observe_frames(self, sink: Sink | None) -> None:

@@ -23,18 +23,18 @@ from random import Random
 from typing import Any
 
 from netstack.config import Config, TcpConfig
-from netstack.events import Event, StateChanged
 from netstack.link.device import GSO_TCPV4, NEEDS_CSUM, NO_OFFLOAD, VNET, VNET_LEN
 from netstack.seq import MASK
 from netstack.stack import Stack
 from netstack.tcp.connection import Connection
 from netstack.tcp.listener import Listener
 from netstack.tcp.options import SocketOptions
-from netstack.tcp.state import CLOSED, LISTEN, TIME_WAIT, TRANSITIONS, State
+from netstack.tcp.state import CLOSED, LISTEN, TIME_WAIT, State
 from netstack.units import MILLISECOND, MINUTE, Micros, Octets
 from netstack.wire import ethernet, icmpv4, ipv4, tcp
 from netstack.wire.checksum import ones_sum, pseudo_sum
 from tests.shorthand import Bases, Seen, differences, read, show, write_options
+from tests.watcher import Watcher
 
 US, PEER = bytes((192, 0, 2, 2)), bytes((192, 0, 2, 1))
 OUR_MAC, PEER_MAC = bytes.fromhex("02005e000202"), bytes.fromhex("02005e000201")
@@ -116,21 +116,16 @@ class Bench:
         self.predict = predict
         self.now: Micros = EPOCH
         self.exchange: list[str] = []
-        self.events: list[Event] = []
         self.gathering = False
         self.device = Outbox(mtu, offload)
         config = Config(mtu=mtu, tcp=replace(TcpConfig(), **tcp_config))
-        watched = self._watch if start == STARTS[1] else None
-        self.stack = Stack(config, self.device, Random(1), watched)
+        self.watcher = Watcher() if start == STARTS[1] else None
+        """Every third run is watched: it must be the same as the others, and what is told must be true."""
+        self.stack = Stack(config, self.device, Random(1), self.watcher)
         self.stack.tcp._secret = FixedNumbers(start)  # type: ignore[assignment]
         neighbors = self.stack.arp.neighbors
         neighbors.learn(PEER, PEER_MAC, self.now, reachable=True, override=True, create=True)
         neighbors.entries[PEER].usable_until = 1 << 62
-
-    def _watch(self, event: Event) -> None:
-        self.events.append(event)
-        if isinstance(event, StateChanged):
-            assert TRANSITIONS[event.cause][event.old] is event.new
 
     def note(self, direction: str, text: object) -> None:
         """One line of the exchange."""
@@ -176,6 +171,8 @@ class Bench:
             assert at == 1 << 62 or conn.wake_at <= at, "nobody will wake this connection in time"
         assert not self.stack.tcp.ready
         assert not self.stack.tcp.upcalls
+        if self.watcher is not None:
+            self.watcher.check(self.stack)
 
     def finish(self) -> None:
         """Everybody leaves; then nothing may be left."""

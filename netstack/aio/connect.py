@@ -64,12 +64,7 @@ async def connect(driver: Driver, local: Endpoint | None, remote: Endpoint) -> C
     """An open connection without an observer, or the OSError that ended the attempt."""
     connection = driver.stack.tcp.connect(local, remote)
     opened: asyncio.Future[None] = driver.loop.create_future()
-
-    def on_ready(ready: int) -> None:
-        if not opened.done():
-            opened.set_result(None)
-
-    connection.observer = on_ready
+    connection.observer = _Opened(opened)
     driver.wake()
     try:
         await opened
@@ -82,6 +77,19 @@ async def connect(driver: Driver, local: Endpoint | None, remote: Endpoint) -> C
     if connection.error and not connection.readable and not fin_reached(connection):
         raise os_error(connection.error, _failure(connection, remote))
     return connection
+
+
+class _Opened:
+    """Observes a connection for a coroutine that waits until it is open, or has failed."""
+
+    woken = "coroutine"
+
+    def __init__(self, opened: asyncio.Future[None]) -> None:
+        self._opened = opened
+
+    def __call__(self, ready: int) -> None:
+        if not self._opened.done():
+            self._opened.set_result(None)
 
 
 def _failure(connection: Connection, remote: Endpoint) -> str:

@@ -72,6 +72,11 @@ class StackTransport(WriteSide):
             words.append("reading paused")
         return f"<{type(self).__name__} {' '.join(words)} backlog={self._backlog_size}>"
 
+    @property
+    def woken(self) -> str:
+        """Who it is that the stack's upcalls reach, for those who watch (`events.Woken`)."""
+        return "coroutine" if isinstance(self._protocol, asyncio.StreamReaderProtocol) else "transport"
+
     # From the stack: called inside a turn.
 
     def _on_ready(self, ready: int) -> None:

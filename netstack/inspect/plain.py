@@ -26,7 +26,7 @@ def plain(event: Any, isns: pretty.Isns | None = None) -> Plain:
             record["at"] = int(value * SECOND + 0.5)
         elif name == "frame":
             record[name] = pretty.frame(value, VNET_LEN, isns)
-        else:
+        elif name != "who" or value is not None:
             record[name] = _plain(name, value)
         if name == "cause" and hasattr(value, "paragraph"):
             record["paragraph"] = value.paragraph

@@ -64,13 +64,15 @@ class Reassembly:
     does not count (RFC 791 3.2 had it as the timeout). When memory runs out the oldest datagram is given up.
     """
 
-    __slots__ = ("_datagrams", "_memory", "_timeout", "counters", "used")
+    __slots__ = ("_datagrams", "_memory", "_timeout", "counters", "given_up", "used")
 
     def __init__(self, memory: Octets, timeout: Micros, counters: Counters) -> None:
         self._memory = memory
         self._timeout = timeout
         self._datagrams: dict[tuple[bytes, int, int], Datagram] = {}  # oldest first
         self.used: Octets = 0
+        self.given_up = 0
+        """Datagrams for which there was no memory any more."""
         self.counters = counters
 
     def __len__(self) -> int:
@@ -166,6 +168,7 @@ class Reassembly:
             self._forget(key)
             self.counters.mib["IpReasmFails"] += 1
             self.counters.drops["ipv4.reassembly_memory"] += 1
+            self.given_up += 1
 
     def _forget(self, key: tuple[bytes, int, int]) -> Datagram:
         datagram = self._datagrams.pop(key)

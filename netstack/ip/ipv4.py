@@ -9,7 +9,7 @@ from struct import Struct
 
 from netstack.config import Config
 from netstack.counters import Counters
-from netstack.events import Dropped, Sink
+from netstack.events import Dropped, PacketReceived, Sink
 from netstack.ip import ecn
 from netstack.ip.fragment import Reassembly
 from netstack.ip.output import Output
@@ -51,8 +51,7 @@ class Ipv4(Output):
         counters: Counters,
         events: Sink | None = None,
     ) -> None:
-        super().__init__(config, link, neighbors, rng, counters)
-        self.events = events
+        super().__init__(config, link, neighbors, rng, counters, events)
         self.protocols: dict[int, Receive] = {}
         self.send_error: SendError | None = None
         self.malformed = 0
@@ -78,6 +77,8 @@ class Ipv4(Output):
                     self.counters.ip_delivered += 1
                     if version_tos & 3:
                         self._mib[ecn.COUNTERS[version_tos & 3]] += 1
+                    if self.events is not None:
+                        self._tell(frame, at, now)
                     receive(frame, at, at + 20, at + total_length, pair, frame[0] & 3 != 0, now)
                     return
         self._mib["IpInReceives"] += 1
@@ -121,7 +122,11 @@ class Ipv4(Output):
                 self._remember(header.pair)
             self._deliver(frame, at, header, now)
             return
+        given_up = self.reassembly.given_up
         datagram = self.reassembly.add(frame, at, header, now)
+        if self.events is not None:
+            for _ in range(self.reassembly.given_up - given_up):
+                self.events(Dropped(now, "ipv4.reassembly_memory"))
         if isinstance(datagram, str):
             self._drop(datagram, now)
         elif datagram:
@@ -199,6 +204,8 @@ class Ipv4(Output):
             self._refuse(frame, at, icmpv4.UNREACHABLE, icmpv4.PROTOCOL_UNREACHABLE, 0, now)
         else:
             self._mib["IpInDelivers"] += 1
+            if self.events is not None:
+                self._tell(frame, at, now)
             verified = frame[0] & _VERIFIED != 0
             receive(frame, at, at + header.header_len, at + header.total_length, header.pair, verified, now)
 
@@ -228,6 +235,8 @@ class Ipv4(Output):
     def expire(self, now: Micros) -> None:
         """Give up datagrams whose fragments do not come, and try larger packets where the path may take them again."""
         for datagram in self.reassembly.expire(now):
+            if self.events is not None and not datagram.condemned:
+                self.events(Dropped(now, "ipv4.reassembly_timeout"))
             quote = datagram.quote()
             if quote is not None:  # RFC 1122 3.3.2: only when the first fragment came
                 self._refuse(quote, PAYLOAD_AT, icmpv4.TIME_EXCEEDED, icmpv4.REASSEMBLY_TIME_EXCEEDED, 0, now)
@@ -238,6 +247,15 @@ class Ipv4(Output):
     def _refuse(self, frame: bytes, at: Octets, kind: int, code: int, word1: int, now: Micros) -> None:
         if self.send_error is not None:
             self.send_error(frame, at, kind, code, word1, 0, now)
+
+    def _tell(self, frame: bytes, at: Octets, now: Micros) -> None:
+        """Those who watch: a packet goes up."""
+        header = ipv4.parse(frame, at)
+        if self.events is not None and header is not None:
+            length = header.total_length
+            self.events(PacketReceived(
+                now, header.source, header.destination, header.protocol, length, header.ttl, header.tos
+            ))  # fmt: skip
 
     def _drop(self, reason: str, now: Micros) -> None:
         self.counters.drops[reason] += 1

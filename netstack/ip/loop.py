@@ -3,7 +3,7 @@
 from collections import deque
 
 from netstack.counters import Counters
-from netstack.events import Sink
+from netstack.events import Dropped, Sink
 from netstack.link.neighbor import Neighbor
 from netstack.units import Micros, Octets
 
@@ -18,10 +18,14 @@ class Loop:
     Its packets are those that `Path` would write to a device with offload, Ethernet header blank.
     """
 
-    __slots__ = ("_frames", "counters", "mtu", "neighbor", "offload", "since")
+    on_wire = False
+    """What is sent here is no frame on any wire."""
+    __slots__ = ("_frames", "counters", "events", "mtu", "neighbor", "offload", "packet_events", "since")
 
     def __init__(self, counters: Counters) -> None:
         self.counters = counters
+        self.events: Sink | None = None
+        self.packet_events: Sink | None = None
         self.mtu: Octets = 65_535
         self.offload = True
         self.neighbor = Neighbor(b"", 0)
@@ -36,11 +40,6 @@ class Loop:
         """What paths write to."""
         return self
 
-    @property
-    def events(self) -> Sink | None:
-        """Nobody: no frame leaves here."""
-        return None
-
     def __len__(self) -> int:
         return len(self._frames)
 
@@ -48,6 +47,8 @@ class Loop:
         """Keep one packet for delivery; dropped and counted when too many wait."""
         if len(self._frames) >= LIMIT:
             self.counters.drops["ipv4.loop_full"] += 1
+            if self.events is not None:
+                self.events(Dropped(now, "ipv4.loop_full"))
             return
         if not self._frames:
             self.since = now

@@ -5,6 +5,7 @@ from weakref import WeakValueDictionary
 
 from netstack.config import Config
 from netstack.counters import Counters
+from netstack.events import PacketSent, Sink
 from netstack.ip.fragment import cut
 from netstack.ip.loop import Loop
 from netstack.ip.path import Path, Way
@@ -35,7 +36,13 @@ class Output:
     """
 
     def __init__(
-        self, config: Config, link: Ethernet, neighbors: NeighborCache, rng: Entropy, counters: Counters
+        self,
+        config: Config,
+        link: Ethernet,
+        neighbors: NeighborCache,
+        rng: Entropy,
+        counters: Counters,
+        events: Sink | None = None,
     ) -> None:
         self.address = config.address.ip.packed
         self.routes = ipv4_routes(config.address, config.gateway)
@@ -49,8 +56,13 @@ class Output:
         self._mib = counters.mib
         self._paths: WeakValueDictionary[bytes, Path] = WeakValueDictionary()
         self._looped = Loop(counters)
+        self.observe(events)
         self._ident = rng.getrandbits(16)
         neighbors.on_failure = self._on_unresolved
+
+    def observe(self, sink: Sink | None) -> None:
+        """Tell `sink` everything from now on, of the way to ourselves too; None: nobody."""
+        self.events = self._looped.events = self._looped.packet_events = self.link.packet_events = sink
 
     def path(self, source: bytes | None, destination: bytes, protocol: int, checksum_at: Octets) -> Path | None:
         """The way to `destination`, which must be one host; None when there is no route, or none from `source`.
@@ -146,6 +158,9 @@ class Output:
         return sent
 
     def _transmit(self, route: Route, destination: bytes, packet: bytes, now: Micros) -> bool:
+        if self.events is not None:
+            source, protocol = packet[12:16], packet[9]
+            self.events(PacketSent(now, source, destination, protocol, len(packet), packet[8], packet[1], 0))
         if route.kind is UNICAST:
             return self.neighbors.send(route.gateway or destination, BLANK + packet, now)
         if route.kind is LOCAL:

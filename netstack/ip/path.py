@@ -9,7 +9,7 @@ from struct import Struct
 from typing import Protocol
 
 from netstack.counters import Counters
-from netstack.events import Dropped, FrameSent, Sink
+from netstack.events import FrameSent, PacketSent, Sink
 from netstack.link.device import GSO_NONE, GSO_TCPV4, NEEDS_CSUM, NO_OFFLOAD, VNET
 from netstack.link.neighbor import UNRESOLVED, Neighbor
 from netstack.link.neighbor_cache import NeighborCache
@@ -42,6 +42,10 @@ class Way(Protocol):
     def device(self) -> Writer: ...
     @property
     def events(self) -> Sink | None: ...
+    @property
+    def packet_events(self) -> Sink | None: ...
+    @property
+    def on_wire(self) -> bool: ...
 
 
 class Path:
@@ -152,7 +156,7 @@ class Path:
             self._wait(b"".join((prefix, head, payload)), now)
             return
         if self._link.events is not None:
-            self._link.events(FrameSent(now, b"".join((prefix, head, payload))))
+            self._tell(b"".join((prefix, head, payload)), True, now)
         self._device.write(prefix + head, payload, now)
 
     def reduce_mtu(self, mtu: Octets, now: Micros) -> None:
@@ -166,10 +170,22 @@ class Path:
 
     def _wait(self, frame: bytes, now: Micros) -> None:
         """The neighbour's address is not known: the frame waits for it, or is lost when there is no room (counted)."""
+        if self._link.events is not None:
+            self._tell(frame, False, now)
         if self.neighbor is not UNRESOLVED:
             self._neighbors.wait(self.neighbor, frame, now)
-        elif self._link.events is not None:
-            self._link.events(Dropped(now, "neighbor.table_full"))
+
+    def _tell(self, frame: bytes, leaves: bool, now: Micros) -> None:
+        """Those who watch: a packet was handed to the link; it `leaves` at once, or waits for its neighbour."""
+        tell, tell_link = self._link.packet_events, self._link.events
+        if tell is not None:
+            _, _, version_tos, length, _, _, ttl_protocol, _, pair = PREFIX.unpack_from(frame)
+            _, gso_type, _, gso_size, _, _ = VNET.unpack_from(frame)
+            tos, ttl = version_tos & 0xFF, ttl_protocol >> 8
+            size = gso_size if gso_type != GSO_NONE else 0
+            tell(PacketSent(now, pair[:4], pair[4:], self._protocol, length, ttl, tos, size))
+        if tell_link is not None and leaves and self._link.on_wire:
+            tell_link(FrameSent(now, frame))
 
     def _super_segment(self, gso_size: Octets, head_len: Octets) -> bytes:
         self._gso = gso_size, head_len

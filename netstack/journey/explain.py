@@ -165,8 +165,9 @@ _SEGMENTS_OUT = {
     "FIN": ("Everything queued is out: FIN closes our direction, and acknowledges theirs.", "RFC 9293 3.6"),
     "SYN": ("The connection is asked for.", "RFC 9293 3.5"),
     "RST": ("The connection is refused or given up.", "RFC 9293 3.5.2"),
-    "loss-probe": ("Long without an ACK: the last segment once more, to make the peer speak.", "RFC 8985 7"),
-    "probe": ("The peer's window is closed: one octet asks whether it has opened.", "RFC 9293 3.8.6.1"),
+    "probe: tail loss": ("Long without an ACK: the last segment once more, to make the peer speak.", "RFC 8985 7"),
+    "probe: window": ("The peer's window is closed: is it still? The peer must answer.", "RFC 9293 3.8.6.1"),
+    "probe: keepalive": ("Nothing was heard for long: is the peer still there? It must answer.", "RFC 9293 3.8.4"),
 }
 _SEGMENT_OUT_AGAIN = (
     "Taken for lost, so it goes out again: the same octets under the same numbers.",

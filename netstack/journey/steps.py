@@ -275,7 +275,7 @@ class _Teller:
             self._enter(CLOSE)
         server.variables = record.after
         what = _what(record.flags, record.length)
-        if record.why in ("retransmit", "rto", "loss-probe", "probe", "fast-retransmit"):
+        if record.why.startswith(("retransmission", "probe")):
             what = record.why
         self._add(f"segment out {what}", BUFFER if record.length else TCP, TCP, self._segment(record, server, True),
                   octets=record.length, notes=[f"sent because: {record.why}"])  # fmt: skip

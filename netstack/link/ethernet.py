@@ -23,7 +23,8 @@ class Ethernet:
     `protocols` too.
     """
 
-    __slots__ = ("counters", "device", "events", "group_protocols", "mac", "protocols")
+    on_wire = True
+    __slots__ = ("counters", "device", "events", "group_protocols", "mac", "packet_events", "protocols")
 
     def __init__(self, device: Device, mac: bytes, counters: Counters, events: Sink | None = None) -> None:
         if len(mac) != 6 or is_group(mac):
@@ -32,6 +33,8 @@ class Ethernet:
         self.mac = mac
         self.counters = counters
         self.events = events
+        self.packet_events: Sink | None = None
+        """Who is told of the packets that IP hands over (`ip.path`); set by IP."""
         self.protocols: dict[bytes, Receive] = {}
         self.group_protocols: dict[bytes, Receive] = {}
 

@@ -7,7 +7,7 @@ NDP): it is a callback.
 from collections.abc import Callable
 
 from netstack.counters import Counters
-from netstack.events import Sink
+from netstack.events import Dropped, Sink
 from netstack.link.ethernet import Ethernet
 from netstack.link.neighbor import (
     DELAY,
@@ -113,7 +113,7 @@ class NeighborCache:
         neighbor.queued += len(frame)
         while len(queue) > 1 and (len(queue) > self.queue_limit or neighbor.queued > QUEUE_OCTETS):
             neighbor.queued -= len(queue.popleft())
-            self.counters.drops["neighbor.queue_full"] += 1
+            self._drop("neighbor.queue_full", now)
         if neighbor.due_at is None:
             neighbor.probes = 0
             self._enter(neighbor, INCOMPLETE, now)
@@ -157,7 +157,7 @@ class NeighborCache:
                 if not reachable:
                     return True
             elif not override and now - neighbor.updated_at < LOCK_TIME:
-                self.counters.drops["neighbor.locked"] += 1
+                self._drop("neighbor.locked", now)
                 return True
         neighbor.mac = mac
         neighbor.header = mac + self.link.mac + self.ethertype
@@ -229,15 +229,20 @@ class NeighborCache:
         neighbor.queue.clear()
         neighbor.queued = 0
         self._enter(neighbor, FAILED, now)
-        if lost:
-            self.counters.drops["neighbor.unresolved"] += len(lost)
-            if self.on_failure is not None:
-                self.on_failure(lost, now)
+        for _ in lost:
+            self._drop("neighbor.unresolved", now)
+        if lost and self.on_failure is not None:
+            self.on_failure(lost, now)
 
     def _enter(self, neighbor: Neighbor, state: State, now: Micros) -> None:
         old, neighbor.state = neighbor.state, state
         if self.events is not None and old is not state:
             self.events(NeighborChanged(now, neighbor.address, old, state, neighbor.mac))
+
+    def _drop(self, reason: str, now: Micros) -> None:
+        self.counters.drops[reason] += 1
+        if self.events is not None:
+            self.events(Dropped(now, reason))
 
     def _arm(self, neighbor: Neighbor, due_at: Micros) -> None:
         neighbor.due_at = due_at
@@ -256,7 +261,7 @@ class NeighborCache:
     def _create(self, address: bytes, now: Micros) -> Neighbor | None:
         """A new entry; when the table is full, in place of one that failed or that nobody has used for a while."""
         if len(self.entries) >= self.entry_limit and not self._evict(now):
-            self.counters.drops["neighbor.table_full"] += 1
+            self._drop("neighbor.table_full", now)
             return None
         neighbor = self.entries[address] = Neighbor(address, now)
         return neighbor

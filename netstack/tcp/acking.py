@@ -4,6 +4,7 @@ The policy of one connection. It keeps no timer: it says *now* (`due`) or *by wh
 """
 
 from netstack.config import TcpConfig
+from netstack.tcp import why
 from netstack.units import MILLISECOND, Micros, Octets
 
 _MAX_QUICK = 16
@@ -14,7 +15,8 @@ class AckPolicy:
     """ATO, quick ACKs and "ping-pong" (an interactive exchange, where the answer will carry the ACK)."""
 
     __slots__ = (
-        "advmss", "at", "ato", "due", "last_data_at", "merged", "pingpong", "pushed", "quick", "rcv_mss", "scheduled",
+        "advmss", "at", "ato", "due", "last_data_at", "merged", "pingpong", "pushed", "quick", "rcv_mss", "reason",
+        "scheduled",
     )  # fmt: skip
 
     def __init__(self, rcv_mss: Octets, advmss: Octets) -> None:
@@ -37,6 +39,8 @@ class AckPolicy:
         """Segments that came as the second and further ones of a super-segment."""
         self.rcv_mss: Octets = rcv_mss
         """The peer's segment size as seen (Linux's icsk_ack.rcv_mss)."""
+        self.reason = ""
+        """Why `due` was set, for those who watch (`why`); stale when no ACK is due."""
 
     def on_data(self, length: Octets, push: bool, rcv_wnd: Octets, rto: Micros, config: TcpConfig, now: Micros) -> None:
         """`length` new octets in order arrived."""
@@ -61,6 +65,11 @@ class AckPolicy:
             elif gap > rto:
                 self.enter_quick(_MAX_QUICK, rcv_wnd)  # the sender probably starts over: its window is small
         self.last_data_at = now
+
+    def owe(self, reason: str) -> None:
+        """An ACK is to leave at once, whatever the policy would have said of what arrived."""
+        self.due = self.scheduled = True
+        self.reason = reason
 
     def enter_quick(self, most: int, rcv_wnd: Octets) -> None:
         """Acknowledge the next few segments at once, so that the peer's slow start is not slowed."""
@@ -123,4 +132,4 @@ class AckPolicy:
             self.ato = config.delack_min
         else:
             self.ato = min(self.ato << 1, rto)
-        self.due = True
+        self.owe(why.ACK_DELAYED)

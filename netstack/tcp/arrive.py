@@ -19,7 +19,7 @@ from __future__ import annotations
 from errno import ECONNREFUSED, ECONNRESET, EPIPE
 from typing import TYPE_CHECKING
 
-from netstack.tcp import challenge, half_open, opening
+from netstack.tcp import challenge, half_open, opening, why
 from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import (
     CLOSE_WAIT,
@@ -180,7 +180,7 @@ def _answer_syn(conn: Connection, seg: Arrival, now: Micros) -> None:
         if conn.listener is None:
             # Simultaneous open (3.5, Figure 8): the peer's SYN-ACK carries the ACK of our SYN.
             check_ack(conn, seg, now)
-            conn.acking.due = conn.acking.scheduled = True
+            conn.acking.owe(why.ACK_HANDSHAKE)
             conn.mark()
             conn.predict()
             return
@@ -319,7 +319,7 @@ def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
         conn.tcp.counters.mib["TcpExtTCPZeroWindowDrop" if left >= edge else "TcpExtBeyondWindow"] += 1
         right = edge
     if left >= right:
-        conn.acking.due = conn.acking.scheduled = True
+        conn.acking.owe(why.ACK_DUPLICATE if seg.end <= tcb.rcv_nxt else why.ACK_UNACCEPTABLE)
         conn.mark()
         return
     start = seg.text + (left - seg.seq)
@@ -330,7 +330,7 @@ def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
             conn.tcp.counters.mib["TcpExtTCPRcvQDrop"] += 1
             conn.drop("no_memory", now)
             memory.make_room(conn)
-            conn.acking.due = conn.acking.scheduled = True
+            conn.acking.owe(why.ACK_NO_MEMORY)
             conn.mark()
             return
         if tcb.rcv_nxt >= conn.window.tune.until:
@@ -340,7 +340,7 @@ def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
         conn.deliver(memoryview(seg.data)[start:stop] if whole else seg.data[start:stop], bool(seg.flags & PSH), now)
         return
     _hold(conn, left, seg.data[start:stop], now)
-    conn.acking.due = conn.acking.scheduled = True  # RFC 5681 4.2: a gap is reported at once
+    conn.acking.owe(why.ACK_GAP)  # RFC 5681 4.2: a gap is reported at once
     conn.mark()
 
 
@@ -375,12 +375,12 @@ def check_fin(conn: Connection, seg: Arrival, now: Micros) -> None:
     if fin_at < tcb.rcv_nxt:
         if not seg.length:
             _note_retransmission(conn, fin_at, fin_at + 1)
-        acking.due = acking.scheduled = True
+        acking.owe(why.ACK_DUPLICATE)
         conn.mark()
     elif not tcb.state.can_receive:
         conn.drop("fin_after_fin", now)
     elif fin_at > tcb.rcv_nxt:
-        acking.due = acking.scheduled = True  # RFC 5681 4.2: something before it is missing
+        acking.owe(why.ACK_GAP)  # RFC 5681 4.2: something before it is missing
         conn.mark()
         if fin_at <= tcb.rcv_wup + tcb.rcv_wnd:
             conn.peer_fin_at = fin_at

@@ -8,16 +8,14 @@ connection: the next `transmit(now)` acts on them.
 
 from __future__ import annotations
 
-from netstack.events import SegmentReceived
 from netstack.seq import MASK, unwrap
-from netstack.tcp import loss_probe, opening, output, send_room, timer_kind, timers
+from netstack.tcp import loss_probe, opening, output, report, send_room, timer_kind, timers, why
 from netstack.tcp.arrive import segment_arrives
 from netstack.tcp.readiness import READABLE
 from netstack.tcp.reassembly import SMALL
 from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Cause
 from netstack.tcp.user import UserCalls
-from netstack.tcp.variables import variables
 from netstack.tcp.window import LEAST_TEXT
 from netstack.units import Micros, Octets, Seq
 from netstack.wire.tcp_options import ALIGNED, ALIGNED_TIMESTAMP
@@ -51,10 +49,10 @@ class Connection(UserCalls):
 
         `ip_at`: where the header of IP is, for those who look at its ECN field.
         """
+        if self.tcp.events is not None and (self.shown is None or self.shown.before is None):
+            return report.segment(self, frame, ip_at, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
         tcb = self.tcb
         self.last_received_at = now
-        if self.tcp.events is not None:
-            self._report(text, end, wire_seq, wire_ack, flags, window, now)
         # Header prediction. Proves: ESTABLISHED, no gap, recovery OPEN (`plain`); no SYN FIN RST URG ECE CWR, ACK set;
         # exactly in order; timestamps as expected and not older; ACK within what is outstanding; text fits the window.
         if self.plain and flags & 0x1F7 == 0x10 and wire_seq == tcb.rcv_nxt & MASK:
@@ -137,15 +135,6 @@ class Connection(UserCalls):
         elif tcb.state is not CLOSED:
             segment_arrives(self, seg, now)
 
-    def _report(
-        self, text: int, end: int, wire_seq: int, wire_ack: int, flags: int, window: int, now: Micros
-    ) -> None:
-        tcb, events = self.tcb, self.tcp.events
-        if events is not None:
-            seq, ack = unwrap(wire_seq, tcb.rcv_nxt), unwrap(wire_ack, tcb.snd_una)
-            size = window << tcb.snd_wscale
-            events(SegmentReceived(now, self.key, seq, ack, flags, size, end - text, variables(self)))
-
     def deliver(self, data: bytes | memoryview, push: bool, now: Micros) -> None:
         """Text exactly at RCV.NXT: to the user, with whatever waited behind it."""
         tcb, acking, buffer, window = self.tcb, self.acking, self.receive_buffer, self.window
@@ -165,10 +154,10 @@ class Connection(UserCalls):
                 self.note_duplicate(*known)
             tcb.rcv_nxt = buffer.advance(tcb.rcv_nxt)
             if not buffer.held:
-                acking.due = True  # RFC 5681 4.2: at once when a segment fills the gap
+                acking.owe(why.ACK_FILLED)  # RFC 5681 4.2: at once when a segment fills the gap
         if self.peer_fin_at is not None:
             self.take_fin()
-            acking.due = True  # it came first: a gap too
+            acking.owe(why.ACK_FIN)  # it came first: a gap too
         if not self.pending:  # `notify` and `mark`, without the calls
             self.tcp.upcalls.append(self)
         self.pending |= READABLE
@@ -199,7 +188,7 @@ class Connection(UserCalls):
         if state is ESTABLISHED or state is SYN_RECEIVED:
             acking.pingpong = True  # as Linux: the user will probably close, and our FIN then carries the ACK
         else:
-            acking.due = True
+            acking.owe(why.ACK_FIN)
         self.notify(READABLE)
         if tcb.state is TIME_WAIT:
             self.tcp.enter_time_wait(self, self.tcp.now)

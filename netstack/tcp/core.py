@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from netstack.events import Dropped, StateChanged
 from netstack.ip.path import Path
-from netstack.tcp import loss_probe, opening, output, timer_kind, timers, window
+from netstack.tcp import loss_probe, opening, output, report, timer_kind, timers, why, window
 from netstack.tcp.acking import AckPolicy
 from netstack.tcp.chrono import Chrono
 from netstack.tcp.emit import segment
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from netstack.tcp.ecn import Ecn
     from netstack.tcp.fast_open import FastOpen
     from netstack.tcp.listener import Listener
+    from netstack.tcp.report import Shown
 
 NEVER: Micros = 1 << 62
 
@@ -105,6 +106,7 @@ class ConnectionCore:
         "send_buffer",
         "send_freely",
         "send_mss",
+        "shown",
         "small_sent",
         "soft_error",
         "starved",
@@ -209,6 +211,8 @@ class ConnectionCore:
         """Segments of this connection (RFC 4898 tcpEStatsPerfSegsIn and its like), super-segments as what they hold."""
         self.tlp_high_seq: Seq | None = None
         self.tlp_is_retransmission = False
+        self.shown: Shown | None = None
+        """What those who watch were told last."""
 
     # -- identity and state --------------------------------------------------------------------------------------------
 
@@ -350,6 +354,8 @@ class ConnectionCore:
         self.send_buffer.clear()
         self.receive_buffer.prune()
         self.notify(READABLE | WRITABLE | HANGUP)
+        if self.tcp.events is not None:
+            report.changes(self, self.tcp.now)
 
     def reset_now(self, now: Micros = 0) -> None:
         """A RST leaves with the next transmit: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>."""
@@ -395,7 +401,7 @@ class ConnectionCore:
         """Count, and tell who watches, that input was refused."""
         self.tcp.counters.drops["tcp." + reason] += 1
         if self.tcp.events is not None:
-            self.tcp.events(Dropped(now, "tcp." + reason))
+            self.tcp.events(Dropped(now, "tcp." + reason, self.key))
 
     def mark(self) -> None:
         """Something may want to leave: `transmit` will be asked."""
@@ -417,7 +423,7 @@ class ConnectionCore:
         state = self.tcb.state
         if self.reset_due:
             self.reset_due = False
-            segment(self, self.tcb.snd_nxt, b"", RST | ACK, 1, now, "reset")
+            segment(self, self.tcb.snd_nxt, b"", RST | ACK, 1, now, why.RESET)
         elif state is SYN_SENT or state is SYN_RECEIVED:
             opening.transmit(self, now)
         elif state is not CLOSED:

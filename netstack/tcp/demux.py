@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENETUNREACH
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Protocol
 
 from netstack.config import TcpConfig
 from netstack.counters import Counters
-from netstack.events import Dropped, Sink
+from netstack.events import Dropped, Sink, StateChanged, TimerArmed, TimerCancelled, TimerFired
 from netstack.ip.ipv4 import Ipv4
 from netstack.ip.path import Path
-from netstack.tcp import ecn, fast_open_client, icmp
+from netstack.tcp import ecn, fast_open_client, icmp, report, why
 from netstack.tcp.census import Census
 from netstack.tcp.challenge import ChallengeLimit
 from netstack.tcp.closed import answer, reset
@@ -31,9 +31,10 @@ from netstack.tcp.options import SocketOptions
 from netstack.tcp.ports import Ports
 from netstack.tcp.replies import CHECKSUM_AT, PROTOCOL, Replies
 from netstack.tcp.segment import Arrival
-from netstack.tcp.state import LISTEN, Cause
+from netstack.tcp.state import CLOSED, LISTEN, Cause, State
 from netstack.tcp.timers import TimerQueue
 from netstack.tcp.timewait import TimeWait, TimeWaitQueue
+from netstack.tcp.variables import without_connection
 from netstack.units import Micros, Octets
 from netstack.wire.checksum import ones_sum
 from netstack.wire.tcp import HEADER, SYN
@@ -114,15 +115,27 @@ class Tcp:
         if conn is not None:
             conn.on_segment(frame, ip_at, at, text, end, seq, ack, offset_flags & 0x1FF, window, urgent, now)
             return
-        self._no_connection(frame, ip_at, at, text, end, pair, seq, ack, offset_flags & 0x1FF, window, urgent, now)
+        flags = offset_flags & 0x1FF
+        if self.events is None:
+            self._no_connection(frame, ip_at, at, text, end, pair, seq, ack, flags, window, urgent, now)
+            return
+        before = without_connection(CLOSED if self._listener(pair, frame, at) is None else LISTEN)
+        report.stray(
+            self, partial(self._no_connection, frame, ip_at, at, text, end, pair, seq, ack, flags, window, urgent, now),
+            pair + frame[at : at + 4], before, seq, ack, flags, window, end - text, now,
+        )  # fmt: skip
+
+    def _listener(self, pair: bytes, frame: bytes, at: int) -> Listener | None:
+        """Who listens where the segment at `frame[at:]` goes to."""
+        half = len(pair) // 2
+        port = frame[at + 2] << 8 | frame[at + 3]
+        return self.listeners.get((pair[half:], port)) or self.listeners.get((bytes(half), port))
 
     def _no_connection(
         self, frame: bytes, ip_at: int, at: int, text: int, end: int, pair: bytes, seq: int, ack: int, flags: int,
         window: int, urgent: int, now: Micros,
     ) -> None:  # fmt: skip
-        half = len(pair) // 2
-        port = frame[at + 2] << 8 | frame[at + 3]
-        listener = self.listeners.get((pair[half:], port)) or self.listeners.get((bytes(half), port))
+        listener = self._listener(pair, frame, at)
         if listener is not None:
             seg = Arrival(frame, ip_at, text, end, at + 20, seq, ack, flags, window, urgent)
             listener.syn_arrives(seg, pair + frame[at : at + 4], pair, now)
@@ -132,6 +145,12 @@ class Tcp:
         head = answer(ports, seq, ack, flags, end - text)
         if head is not None:
             self.reply(pair, head)
+
+    def observe(self, sink: Sink | None) -> None:
+        """Tell `sink` everything from now on; None: nobody."""
+        self.events = self.replies.events = sink
+        for conn in self.living():
+            conn.shown = None  # what is told is what changes from here
 
     def _malformed(self, reason: str, now: Micros) -> None:
         self.counters.mib["TcpInErrs"] += 1
@@ -148,15 +167,15 @@ class Tcp:
         self.now = now
         icmp.on_error(self, kind, code, mtu, pair, quoted, now)
 
-    def reply(self, pair: bytes, head: bytes) -> None:
+    def reply(self, pair: bytes, head: bytes, rule: str = why.RESET_CLOSED, state: State = CLOSED) -> None:
         """A RST for a segment that belongs to no connection; `pair` as it arrived. Leaves with the next transmit."""
         self.counters.mib["TcpOutRsts"] += 1
-        self.replies.add(pair, head)
+        self.replies.add(pair, head, rule, state)
 
     def reset_for(self, conn: ConnectionCore, seq: int, now: Micros) -> None:
         """<SEQ=seq><CTL=RST> from a connection that goes on (an unacceptable ACK in SYN-SENT or SYN-RECEIVED)."""
         half = (len(conn.key) - 4) // 2
-        self.reply(conn.key[: 2 * half], reset(conn.ports, seq))
+        self.reply(conn.key[: 2 * half], reset(conn.ports, seq), why.RESET_ACK, conn.tcb.state)
 
     # -- opening -------------------------------------------------------------------------------------------------------
 
@@ -207,6 +226,8 @@ class Tcp:
         conn.listener = listener
         conn.tcb.ts_offset = self.timestamp_offset(pair)
         conn.tcb.state = LISTEN
+        if self.events is not None:
+            report.shown_of(conn)
         hear_syn(conn, seg, now)
         ecn.on_syn(conn, seg)
         conn.move(Cause.PEER_SYN)
@@ -234,11 +255,16 @@ class Tcp:
             options.fastopen = backlog
         listener = Listener(self, address, port, backlog, options)
         self.listeners[(address, port)] = listener
+        if self.events is not None:
+            self.events(StateChanged(self.now, (address, port), CLOSED, LISTEN, Cause.PASSIVE_OPEN))
         return listener
 
     def unlisten(self, listener: Listener) -> None:
         """The listener is closed."""
         self.listeners.pop((listener.address, listener.port), None)
+        if self.events is not None:
+            who = listener.address, listener.port
+            self.events(StateChanged(self.now, who, LISTEN, CLOSED, Cause.CLOSE_CALLED))
 
     def connect(
         self,
@@ -272,6 +298,8 @@ class Tcp:
         conn = Connection(self, key, path, iss, options)
         conn.tcb.ts_offset = self._secret.ts_offset(pair)
         conn.active = True
+        if self.events is not None:
+            report.shown_of(conn)
         conn.move(Cause.ACTIVE_OPEN)
         conn.syn_due = True
         self.connections[key] = conn
@@ -305,6 +333,8 @@ class Tcp:
         self.census.bury(conn)
         self.memory.release(conn)
         self.time_waits.add(wait)
+        if self.events is not None:
+            self.events(TimerArmed(now, wait.key, report.TIME_WAIT, wait.expires_at))
         if len(self.time_waits) > self.config.max_tw_buckets:
             self.counters.mib["TcpExtTCPTimeWaitOverflow"] += 1
             self.end_time_wait(wait, Cause.TWO_MSL_PASSED)
@@ -313,6 +343,9 @@ class Tcp:
         """Give the four-tuple free."""
         if self.connections.get(wait.key) is wait:
             del self.connections[wait.key]
+        if self.events is not None:
+            over = TimerFired if wait.expires_at <= self.now else TimerCancelled
+            self.events(over(self.now, wait.key, report.TIME_WAIT))
         self.time_waits.end(wait)
         wait.release(cause)
 
@@ -321,10 +354,8 @@ class Tcp:
         window: int, urgent: int, now: Micros,
     ) -> None:  # fmt: skip
         """RFC 6191, RFC 9293 3.10.7.4 fourth: a new SYN in TIME-WAIT opens a new incarnation, ISS beyond the old."""
-        half = (len(wait.key) - 4) // 2
-        pair = wait.key[: 2 * half]
-        port = int.from_bytes(wait.key[-2:], "big")
-        listener = self.listeners.get((pair[half:], port)) or self.listeners.get((bytes(half), port))
+        pair = wait.key[:-4]
+        listener = self._listener(pair, frame, at)
         if listener is None or not flags & SYN:
             wait.mark()
             return
@@ -337,7 +368,7 @@ class Tcp:
     def transmit(self, now: Micros) -> None:
         """Call observers whose readiness changed, then let everything marked send; until nothing is left to do."""
         self.now = now
-        upcalls, ready = self.upcalls, self.ready
+        upcalls, ready, watched = self.upcalls, self.ready, self.events is not None
         if self._unfinished:
             unfinished, self._unfinished = self._unfinished, []
             for one in unfinished:
@@ -347,11 +378,16 @@ class Tcp:
                 who = upcalls.popleft()
                 flags, who.pending = who.pending, 0
                 if who.observer is not None:
+                    if watched:
+                        report.woken(self, who, flags, now)
                     who.observer(flags)
             if ready:
                 conn = ready.popleft()
                 conn.marked = False
-                conn.transmit(now)
+                if watched and isinstance(conn, ConnectionCore):
+                    report.transmit(conn, now)
+                else:
+                    conn.transmit(now)
             elif not upcalls:
                 break
         if self.replies.waiting:

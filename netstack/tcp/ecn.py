@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from netstack.ip import ecn as ip_ecn
 from netstack.ip.ecn import CE, ECT_0, NOT_ECT
+from netstack.tcp import why
 from netstack.wire.tcp import AE, CWR, ECE, SYN
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Ecn:
         acking = conn.acking
         if seg.flags & CWR:
             self.demands_cwr = False
-            acking.due = acking.scheduled = True  # the sender's cwnd may be one segment
+            acking.owe(why.ACK_CONGESTION)  # the sender's cwnd may be one segment
             conn.mark()
         if seg.seq + seg.length <= expected:
             return

@@ -9,10 +9,9 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from netstack.events import SegmentSent
 from netstack.seq import MASK
-from netstack.tcp import super_segment
-from netstack.tcp.variables import variables
+from netstack.tcp import report, super_segment
+from netstack.tcp import why as rules
 from netstack.units import Micros, Octets, Seq
 from netstack.wire.checksum import ones_sum
 from netstack.wire.tcp import ACK, FIN, PSH
@@ -106,7 +105,7 @@ def segment(
     else:
         conn.bare_segs_out += 1
     if tcp.events is not None:
-        tcp.events(SegmentSent(now, conn.key, seq, rcv_nxt, flags, tcb.rcv_wnd, length, why, variables(conn)))
+        report.sent(conn, seq, flags, tcb.rcv_wnd, length, why, now)
     path.send(head, payload, mss, tos, now, options.ttl or 64)
 
 
@@ -150,7 +149,7 @@ def _sack_room(conn: ConnectionCore) -> Octets:
 
 def send_ack(conn: ConnectionCore, now: Micros) -> None:
     """A pure ACK: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>."""
-    segment(conn, conn.tcb.snd_nxt, b"", ACK, 1, now, "ack")
+    segment(conn, conn.tcb.snd_nxt, b"", ACK, 1, now, rules.ACK)
 
 
 def send_range(conn: ConnectionCore, seq: Seq, length: Octets, flags: int, mss: Octets, now: Micros, why: str) -> None:

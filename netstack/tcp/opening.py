@@ -10,16 +10,14 @@ from errno import ECONNREFUSED
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from netstack.events import SegmentSent
 from netstack.ip.path import Path
 from netstack.seq import MASK
-from netstack.tcp import ecn, fast_open_client, timer_kind, window
+from netstack.tcp import ecn, fast_open_client, report, timer_kind, why, window
 from netstack.tcp.emit import send_ack
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.scoreboard import Sent
 from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import LISTEN, SYN_SENT, Cause
-from netstack.tcp.variables import variables
 from netstack.units import Micros, Octets
 from netstack.wire.checksum import ones_sum
 from netstack.wire.tcp import ACK, ECE, RST, SYN
@@ -107,7 +105,8 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
     tcb.rcv_wup = tcb.rcv_nxt
     head = _header(conn, flags, tcb.rcv_wnd, size, now)
     mib = conn.tcp.counters.mib
-    if not board.records:
+    again = bool(board.records)
+    if not again:
         board.records.append(Sent(tcb.iss, tcb.iss + 1, 1, now))
         board.packets_out += 1
         conn.opened_at = now
@@ -127,20 +126,25 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
             conn.recovery.total_retrans += 1
     conn.bare_segs_out += conn.active and not size  # a listener's child begins to count behind the SYN-ACK
     conn.acking.on_sent(1)
+    if conn.tcp.events is not None:
+        rule = f"{why.RETRANSMISSION}: {why.RTO}" if again else why.SYN_ACK if flags & ACK else why.SYN
+        report.sent(conn, tcb.iss, flags, field_of(tcb.rcv_wnd), size, rule, now)
     text = conn.send_buffer.read(tcb.iss + 1, size) if size else b""
     conn.path.send(_checksummed(conn, head, text), text, 0, conn.options.tos, now, conn.options.ttl or 64)
 
 
 def _header(conn: ConnectionCore, flags: int, offered: Octets, size: Octets, now: Micros) -> bytes:
     """A SYN or SYN-ACK, its checksum still zero; `size` octets of text follow it."""
-    tcb, tcp = conn.tcb, conn.tcp
+    tcb = conn.tcb
     options = offer(conn, now)
-    field = min(offered, window.MAX_UNSCALED)  # never scaled (RFC 7323 2.2)
     ack = tcb.rcv_nxt & MASK if flags & ACK else 0
     offset_flags = (20 + len(options)) << 10 | flags
-    if tcp.events is not None:
-        tcp.events(SegmentSent(now, conn.key, tcb.iss, tcb.rcv_nxt, flags, field, size, "syn", variables(conn)))
-    return _PLAIN.pack(conn.ports, tcb.iss & MASK, ack, offset_flags, field, 0, 0) + options
+    return _PLAIN.pack(conn.ports, tcb.iss & MASK, ack, offset_flags, field_of(offered), 0, 0) + options
+
+
+def field_of(offered: Octets) -> int:
+    """How a SYN says that so much is offered: never scaled (RFC 7323 2.2)."""
+    return min(offered, window.MAX_UNSCALED)
 
 
 def _checksummed(conn: ConnectionCore, head: bytes, text: bytes | memoryview) -> bytes:
@@ -151,13 +155,17 @@ def _checksummed(conn: ConnectionCore, head: bytes, text: bytes | memoryview) ->
 
 def send_early_syn_ack(conn: ConnectionCore, fast: FastOpen, now: Micros) -> None:
     """The SYN-ACK of a connection whose user has it already (RFC 7413): it covers the data, and leaves no record."""
-    head = _header(conn, SYN | ACK | (ECE if conn.ecn is not None else 0), fast.offered, 0, now)
+    flags = SYN | ACK | (ECE if conn.ecn is not None else 0)
+    head = _header(conn, flags, fast.offered, 0, now)
     mib = conn.tcp.counters.mib
     mib["TcpOutSegs"] += 1
     if fast.answered:
         mib["TcpRetransSegs"] += 1
         mib["TcpExtTCPSynRetrans"] += 1
         conn.recovery.total_retrans += 1
+    if conn.tcp.events is not None:
+        rule = f"{why.RETRANSMISSION}: {why.RTO}" if fast.answered else why.SYN_ACK
+        report.sent(conn, conn.tcb.iss, flags, field_of(fast.offered), 0, rule, now)
     fast.answered = True
     conn.path.send(_checksummed(conn, head, b""), b"", 0, conn.options.tos, now, conn.options.ttl or 64)
 
@@ -217,7 +225,10 @@ def syn_sent_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
     fast = conn.fast_open
     if fast is None or not fast_open_client.on_syn_ack(conn, fast, seg, now):
         conn.acking.enter_quick(16, tcb.rcv_wnd)
-        conn.acking.due = conn.acking.scheduled = fast is None or not fast.more_waits
+        if fast is None or not fast.more_waits:
+            conn.acking.owe(why.ACK_HANDSHAKE)
+        else:
+            conn.acking.due = conn.acking.scheduled = False
         conn.mark()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netstack.tcp import chrono, send_room, super_segment
+from netstack.tcp import chrono, send_room, super_segment, why
 from netstack.tcp.chrono import BUSY
 from netstack.tcp.congestion import CongestionControl
 from netstack.tcp.emit import MOST_SEGMENTS, most_at_once, segment, send_ack, send_range
@@ -89,7 +89,7 @@ def send_alone(conn: ConnectionCore, now: Micros) -> bool:
     tcb.snd_nxt = end
     if length != mss:
         conn.small_sent = end
-    segment(conn, snd_nxt, buffer.read(snd_nxt, length), ACK | PSH, mss, now, "data")
+    segment(conn, snd_nxt, buffer.read(snd_nxt, length), ACK | PSH, mss, now, why.DATA)
     conn.last_sent_at = now
     acking = conn.acking
     if now - acking.last_data_at < acking.ato:
@@ -167,7 +167,7 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
             recovery.prr_out += record.segments  # RFC 6937 3: prr_out counts everything sent during recovery
         if length % mss:
             conn.small_sent = end
-        send_range(conn, snd_nxt, length, flags, mss, now, "data" if length else "fin")
+        send_range(conn, snd_nxt, length, flags, mss, now, why.DATA if length else why.FIN)
         sent_any = True
         if flags & FIN:
             recovery.fin_alone = 0 if length else 1

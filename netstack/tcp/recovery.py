@@ -7,6 +7,7 @@ and moves cwnd; it never sends: `output` asks the scoreboard what is pending.
 
 from collections.abc import Sequence
 
+from netstack.tcp import why
 from netstack.tcp.reduction import CWR, DISORDER, LOSS, OPEN, RECOVERY, Reduction
 from netstack.units import Micros, Octets, Seq
 
@@ -209,7 +210,9 @@ class Recovery(Reduction):
         window = self.rack.window(
             self.ca_state >= RECOVERY, board.sacked_out, self.rtt.min_rtt, self.rtt.srtt
         )
-        _, self.again_in = self.rack.detect(board, window, now)
+        first, self.again_in = self.rack.detect(board, window, now)
+        if first is not None:
+            self.found, self.lost_at = why.RACK, first
 
     def _newreno_mark_lost(self) -> None:
         """RFC 6582 3.2: the first segment, on the third duplicate ACK and on every partial ACK."""
@@ -223,6 +226,7 @@ class Recovery(Reduction):
             board.split(0, first.seq + mss, mss)
         board.mark_lost(first)
         board.sacked_out = min(board.sacked_out, self._most_reno_sacks())
+        self.found, self.lost_at = why.DUPACK if fast else why.PARTIAL, first.seq
 
     def _loss_retransmission_lost(self) -> bool:
         return False
@@ -240,6 +244,7 @@ class Recovery(Reduction):
 
     def on_probe_repaired_loss(self) -> None:
         """RFC 8985 7.4.2: a tail loss probe hid a loss; cwnd is reduced all the same."""
+        self.found, self.lost_at = why.TLP, self.tcb.snd_una
         self.undo_marker = None
         self._start_reduction()
         self.ca_state = CWR
@@ -253,6 +258,7 @@ class Recovery(Reduction):
         if not self.timeouts:
             self._count_failure()
         reneged = bool(board.records) and board.records[0].sacked
+        self.found, self.lost_at = why.RENEGED if reneged else why.RTO, tcb.snd_una
         if reneged:
             self.mib["TcpExtTCPSACKReneging"] += 1
             self.acks.forget_sacked()
@@ -298,6 +304,7 @@ class Recovery(Reduction):
             if not record.sacked and min(record.end - record.seq, old_mss) > mss:
                 board.recount(record, mss)
                 board.mark_lost(record)
+                self.found, self.lost_at = why.TOO_BIG, self.tcb.snd_una
         if board.lost_out and self.ca_state != LOSS:
             self.high_seq = self.tcb.snd_nxt
             self.undo_marker = None
@@ -325,9 +332,10 @@ class Recovery(Reduction):
         self.again_in = 0
         before = board.in_flight()
         window = self.rack.window(self.ca_state >= RECOVERY, board.sacked_out, self.rtt.min_rtt, self.rtt.srtt)
-        _, self.again_in = self.rack.detect(board, window, now)
+        first, self.again_in = self.rack.detect(board, window, now)
         if board.in_flight() == before:
             return False
+        self.found, self.lost_at = why.RACK, self.tcb.snd_una if first is None else first
         if self.ca_state != RECOVERY:
             self.enter_recovery()
             self._reduce(1, 0)

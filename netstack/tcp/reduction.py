@@ -5,6 +5,7 @@ Proportional rate reduction, and undo: what recovery remembers in case the loss 
 
 from netstack.config import TcpConfig
 from netstack.counters import Tally
+from netstack.tcp import why
 from netstack.tcp.acknowledge import Acknowledger
 from netstack.tcp.congestion import INFINITE, CongestionControl
 from netstack.tcp.rack import MAX_REORDERING, Rack
@@ -40,8 +41,10 @@ class Reduction:
         "delivered",
         "ecn_mark",
         "fin_alone",
+        "found",
         "frto",
         "high_seq",
+        "lost_at",
         "max_packets_out",
         "mib",
         "new_data_waits",
@@ -49,6 +52,7 @@ class Reduction:
         "prr_out",
         "rack",
         "rate",
+        "refuted",
         "repeated_until",
         "retrans_stamp",
         "round_end",
@@ -107,6 +111,10 @@ class Reduction:
         self.repeated_until: Seq = 0
         """Up to here records were sent again although, since an undo, nothing says so: Karn."""
         self.frto = False
+        self.found = self.refuted = ""
+        """How the last loss was found, and how one was found not to be one: names of `why`. For those who watch."""
+        self.lost_at: Seq = -1
+        """What was found lost last begins here; -1: those who watch know."""
         self.ecn_mark = False
         """The ACK being taken in says that a router marked something (RFC 3168 6.1.2)."""
         self.cwr_due = False
@@ -207,8 +215,9 @@ class Reduction:
         stamp = self.retrans_stamp
         return stamp >= 0 and ts_ecr is not None and ts_ecr < stamp - stamp % 1000
 
-    def _undo(self, unmark: bool) -> None:
+    def _undo(self, unmark: bool, how: str) -> None:
         cc = self.cc
+        self.refuted = how
         if unmark:
             self.scoreboard.forgive()
             self.repeated_until = self.tcb.snd_nxt
@@ -223,7 +232,7 @@ class Reduction:
         """The episode is over. True: stay in the state until something above the recovery point is acknowledged."""
         if self._may_undo(ts_ecr):
             self.mib["TcpExtTCPLossUndo" if self.ca_state == LOSS else "TcpExtTCPFullUndo"] += 1
-            self._undo(False)
+            self._undo(False, why.EIFEL if self.acks.undo_retrans else why.DSACK)
         elif self.rack.persist:
             self.rack.persist -= 1
         if self.tcb.snd_una == self.high_seq and not self.tcb.sack_ok:
@@ -238,7 +247,7 @@ class Reduction:
     def _try_undo_dsack(self) -> bool:
         if self.undo_marker is not None and not self.acks.undo_retrans:
             self.mib["TcpExtTCPDSACKUndo"] += 1
-            self._undo(False)
+            self._undo(False, why.DSACK)
             return True
         return False
 
@@ -252,14 +261,14 @@ class Reduction:
         if not self._any_retransmitted():
             self.retrans_stamp = -1
         self.mib["TcpExtTCPPartialUndo"] += 1
-        self._undo(True)
+        self._undo(True, why.EIFEL)
         self._keep_open()
         return True
 
     def _try_undo_loss(self, frto_says_so: bool, ts_ecr: Micros | None) -> bool:
         if not frto_says_so and not self._may_undo(ts_ecr):
             return False
-        self._undo(True)
+        self._undo(True, why.FRTO if frto_says_so else why.EIFEL if self.acks.undo_retrans else why.DSACK)
         self.mib["TcpExtTCPLossUndo"] += 1
         if frto_says_so:
             self.mib["TcpExtTCPSpuriousRTOs"] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from netstack.tcp import why
 from netstack.tcp.emit import segment, send_range
 from netstack.tcp.reduction import CWR, LOSS
 from netstack.tcp.scoreboard import Sent
@@ -32,7 +33,7 @@ def send_lost(conn: ConnectionCore, now: Micros) -> None:
             break
         if record.segments > quota and record.seq + quota * mss < record.end - record.fin:
             board.split(i - 1, record.seq + quota * mss, mss)
-        retransmit(conn, record, now, "retransmit")
+        retransmit(conn, record, now, why.RETRANSMISSION)
         board.pending_from = record.end
         sent_any = True
     if sent_any and board.records[0].sent_at == now and not (recovery.again_in or recovery.timeouts):
@@ -41,7 +42,7 @@ def send_lost(conn: ConnectionCore, now: Micros) -> None:
         conn.arm_after_send(now)
 
 
-def retransmit(conn: ConnectionCore, record: Sent, now: Micros, why: str) -> None:
+def retransmit(conn: ConnectionCore, record: Sent, now: Micros, rule: str) -> None:
     """Send one record again."""
     buffer, mib = conn.send_buffer, conn.tcp.counters.mib
     flags = ACK
@@ -52,7 +53,7 @@ def retransmit(conn: ConnectionCore, record: Sent, now: Micros, why: str) -> Non
         flags |= PSH
     conn.plain = False  # a clean ACK samples the RTT of what it acknowledges (Karn: not of this)
     recovery = conn.recovery
-    if why == "loss-probe":  # nothing is known to be lost: pipe and undo do not count it (Linux)
+    if rule == why.TAIL_PROBE:  # nothing is known to be lost: pipe and undo do not count it (Linux)
         record.sent_at = now
         record.times += 1
     else:
@@ -71,7 +72,7 @@ def retransmit(conn: ConnectionCore, record: Sent, now: Micros, why: str) -> Non
     elif recovery.ca_state > CWR:
         in_loss = recovery.ca_state == LOSS
         mib["TcpExtTCPSlowStartRetrans" if in_loss else "TcpExtTCPFastRetrans"] += record.segments
-    send_range(conn, record.seq, length, flags, conn.send_mss, now, why)
+    send_range(conn, record.seq, length, flags, conn.send_mss, now, rule)
 
 
 def send_loss_probe(conn: ConnectionCore, now: Micros) -> None:
@@ -92,7 +93,7 @@ def send_loss_probe(conn: ConnectionCore, now: Micros) -> None:
         board.packets_out += 1
         tcb.snd_nxt = end
         conn.tlp_is_retransmission = False
-        send_range(conn, record.seq, length, flags, mss, now, "loss-probe")
+        send_range(conn, record.seq, length, flags, mss, now, why.TAIL_PROBE)
     else:
         last = board.records[-1]
         before_it = (last.end - last.fin - 1 - last.seq) // mss * mss
@@ -100,7 +101,7 @@ def send_loss_probe(conn: ConnectionCore, now: Micros) -> None:
             board.split(len(board.records) - 1, last.seq + before_it, mss)
             last = board.records[-1]
         conn.tlp_is_retransmission = True
-        retransmit(conn, last, now, "loss-probe")
+        retransmit(conn, last, now, why.TAIL_PROBE)
     conn.tcp.counters.mib["TcpExtTCPLossProbes"] += 1
     conn.tlp_high_seq = tcb.snd_nxt
 
@@ -110,7 +111,7 @@ def send_window_probe(conn: ConnectionCore, now: Micros) -> None:
     tcb, buffer, board = conn.tcb, conn.send_buffer, conn.recovery.scoreboard
     room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
     if room <= 0:
-        send_probe(conn, now)
+        send_probe(conn, now, why.WINDOW_PROBE)
         conn.tcp.counters.mib["TcpExtTCPWinProbe"] += 1
         return
     length = min(buffer.end - tcb.snd_nxt, room, conn.send_mss)
@@ -126,15 +127,15 @@ def send_window_probe(conn: ConnectionCore, now: Micros) -> None:
     board.records.append(record)
     board.packets_out += 1
     tcb.snd_nxt = end
-    send_range(conn, record.seq, length, flags, conn.send_mss, now, "window-probe")
+    send_range(conn, record.seq, length, flags, conn.send_mss, now, why.WINDOW_PROBE)
     conn.last_sent_at = now
     conn.arm_after_send(now)
 
 
-def send_probe(conn: ConnectionCore, now: Micros) -> None:
+def send_probe(conn: ConnectionCore, now: Micros, rule: str) -> None:
     """An empty segment one below SND.UNA, which the peer must answer with an ACK (3.8.4).
 
     Deviation: window probes too are such segments, as Linux sends them, and not one octet of data (3.8.6.1): what the
     peer must refuse need not be sent.
     """
-    segment(conn, conn.tcb.snd_una - 1, b"", ACK, 1, now, "probe")
+    segment(conn, conn.tcb.snd_una - 1, b"", ACK, 1, now, rule)

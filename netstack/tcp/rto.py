@@ -17,7 +17,8 @@ class RttEstimator:
     """
 
     __slots__ = (
-        "_mdev", "_mdev_max", "_round_end", "backoff", "min_rtt", "rto", "rto_max", "rto_min", "rttvar4", "srtt8",
+        "_mdev", "_mdev_max", "_round_end", "backoff", "latest", "min_rtt", "rto", "rto_max", "rto_min", "rttvar4",
+        "srtt8",
     )  # fmt: skip
 
     def __init__(self, initial: Micros, rto_min: Micros, rto_max: Micros) -> None:
@@ -36,6 +37,8 @@ class RttEstimator:
         self._round_end: Seq = 0
         self.min_rtt: Micros = 0
         """The smallest sample seen; 0 before the first."""
+        self.latest: Micros = 0
+        """The last sample; those who watch set it back to 0 to see the next."""
 
     @property
     def srtt(self) -> Micros:
@@ -52,6 +55,7 @@ class RttEstimator:
         if rtt <= 0:
             rtt = 1
         self.backoff = 0
+        self.latest = rtt
         if rtt < self.min_rtt or not self.min_rtt:
             self.min_rtt = rtt
         srtt8 = self.srtt8

@@ -12,9 +12,10 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from netstack.seq import MASK
-from netstack.tcp import ecn, opening, window
+from netstack.tcp import ecn, opening, why, window
 from netstack.tcp.arrive import take_steps
 from netstack.tcp.segment import Arrival
+from netstack.tcp.state import LISTEN
 from netstack.units import MINUTE, Micros, Octets
 from netstack.wire.tcp import ACK, ECE, SYN
 from netstack.wire.tcp_options import TIMESTAMP_LEN, Options, build_syn
@@ -82,7 +83,7 @@ def answer(listener: Listener, seg: Arrival, key: bytes, pair: bytes, now: Micro
     head = _PLAIN.pack(ports, cookie, (seg.seq + 1) & MASK, word, offered, 0, 0) + octets
     listener.overflowed_at = now
     tcp.counters.mib["TcpExtSyncookiesSent"] += 1
-    tcp.replies.add(pair, head, options.tos, options.ttl or 64)
+    tcp.replies.add(pair, head, why.COOKIE, LISTEN, options.tos, options.ttl or 64)
 
 
 def _with_low_bits(stamp: int, bits: int) -> int:

@@ -11,8 +11,7 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING
 
-from netstack.events import TimerFired
-from netstack.tcp import fast_open_client, output, resend
+from netstack.tcp import fast_open_client, output, report, resend, why
 from netstack.tcp.state import (
     CLOSED,
     FIN_WAIT_2,
@@ -101,25 +100,32 @@ class TimerQueue:
 
 def expire(conn: ConnectionCore, now: Micros) -> None:
     """Act on every deadline of `conn` that is reached."""
-    acking = conn.acking
+    acking, watched = conn.acking, conn.tcp.events is not None
     if acking.at and now >= acking.at:
+        if watched:
+            report.fired(conn, report.DELAYED_ACK, now)
         acking.on_timer(conn.rtt.rto, conn.tcp.config)
         if acking.due:
             conn.tcp.counters.mib["TcpExtDelayedACKs"] += 1
             conn.mark()
     if conn.timer_at and now >= conn.timer_at:
         kind = conn.timer
+        if watched:
+            report.fired(conn, kind, now)
         conn.timer_at = 0
-        events = conn.tcp.events
-        if events is not None:
-            events(TimerFired(now, conn.key, kind))
         _FIRED[kind](conn, now)
     if conn.keepalive_at and now >= conn.keepalive_at and conn.tcb.state is not CLOSED:
+        if watched:
+            report.fired(conn, report.KEEPALIVE, now)
         _keepalive(conn, now)
     if conn.close_at and now >= conn.close_at and conn.tcb.state is FIN_WAIT_2:
+        if watched:
+            report.fired(conn, report.FIN_WAIT, now)
         conn.close_at = 0
         conn.move(Cause.FIN_WAIT_TIMED_OUT)
         conn.finish()
+    if watched:
+        report.changes(conn, now)
 
 
 def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
@@ -291,7 +297,7 @@ def _keepalive(conn: ConnectionCore, now: Micros) -> None:
         conn.reset_now(now)
         conn.fail(conn.soft_error or ETIMEDOUT, Cause.TIMED_OUT)
         return
-    resend.send_probe(conn, now)
+    resend.send_probe(conn, now, why.KEEPALIVE)
     conn.tcp.counters.mib["TcpExtTCPKeepAlive"] += 1
     conn.keepalives_out += 1
     conn.plain = False  # so that the answer is noticed

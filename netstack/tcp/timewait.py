@@ -6,19 +6,25 @@ It answers a retransmitted FIN, absorbs strays, and lets a new incarnation open 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from netstack.events import SegmentSent, StateChanged, TimerArmed
 from netstack.seq import MASK, unwrap
+from netstack.tcp import report, why
 from netstack.tcp.closed import checksummed
-from netstack.tcp.state import TIME_WAIT, Cause, State
-from netstack.units import Micros
+from netstack.tcp.state import CLOSED, TIME_WAIT, Cause, State
+from netstack.tcp.variables import without_connection
+from netstack.units import Micros, Octets
 from netstack.wire.tcp import ACK, FIN, RST, SYN
 from netstack.wire.tcp_options import build_segment, parse
 
 if TYPE_CHECKING:
+    from netstack.events import Variables
     from netstack.tcp.core import ConnectionCore
     from netstack.tcp.demux import Tcp
 
@@ -40,6 +46,7 @@ class TimeWait:
         "key",
         "marked",
         "rcv_nxt",
+        "shown",
         "snd_nxt",
         "tcp",
         "ts_ok",
@@ -52,6 +59,8 @@ class TimeWait:
         self.key = conn.key
         self.expires_at: Micros = now + conn.tcp.config.timewait_len
         self.marked = False
+        self.shown = False
+        """While those who watch are told of a segment, and it is acted on."""
         self.rcv_nxt = tcb.rcv_nxt
         self.snd_nxt = tcb.snd_nxt
         self._rcv_wnd = max(tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt, 0)
@@ -74,6 +83,10 @@ class TimeWait:
         window: int, urgent: int, now: Micros,
     ) -> None:  # fmt: skip
         """A segment for the old connection, or the SYN of a new one."""
+        if self.tcp.events is not None and not self.shown:
+            args = frame, ip_at, at, text, end, wire_seq, wire_ack, flags, window, urgent, now
+            self._show(partial(self.on_segment, *args), wire_seq, wire_ack, flags, window, end - text, now)
+            return
         seq = unwrap(wire_seq, self.rcv_nxt)
         options = parse(frame, at + 20, text)
         seg_len = end - text + (1 if flags & SYN else 0) + (1 if flags & FIN else 0)
@@ -103,6 +116,24 @@ class TimeWait:
         self._last_ack_at = now
         self.mark()
 
+    def variables(self) -> Variables:
+        """What is left to know of the connection."""
+        return without_connection(TIME_WAIT, self.snd_nxt, self.rcv_nxt, self._rcv_wnd)
+
+    def _show(
+        self, act: Callable[[], None], seq: int, ack: int, flags: int, window: int, length: Octets, now: Micros
+    ) -> None:
+        """Tell those who watch of a segment, before and after `act` has acted on it."""
+        before = self.expires_at
+        self.shown = True
+        try:
+            report.stray(self.tcp, act, self.key, self.variables(), seq, ack, flags, window, length, now)
+        finally:
+            self.shown = False
+        tell = self.tcp.events
+        if tell is not None and self.expires_at and self.expires_at != before:
+            tell(TimerArmed(now, self.key, report.TIME_WAIT, self.expires_at))
+
     def mark(self) -> None:
         """An ACK is to leave with the next transmit."""
         if not self.marked:
@@ -117,6 +148,12 @@ class TimeWait:
         offset_flags = (20 + len(options)) << 10 | ACK
         head = _PLAIN.pack(self._ports, self.snd_nxt & MASK, self.rcv_nxt & MASK, offset_flags, window, 0, 0) + options
         self.tcp.counters.mib["TcpOutSegs"] += 1
+        tell = self.tcp.events
+        if tell is not None:
+            wnd = window << self._wscale
+            tell(SegmentSent(
+                now, self.key, self.snd_nxt, self.rcv_nxt, ACK, wnd, 0, why.ACK_TIME_WAIT, self.variables()
+            ))  # fmt: skip
         self._path.send(checksummed(head, self._path), b"", 0, 0, now)
 
     def release(self, cause: Cause) -> None:
@@ -125,6 +162,8 @@ class TimeWait:
             self._owner.move(cause)
             self._owner.finish()
             self._owner = None
+        elif self.tcp.events is not None:
+            self.tcp.events(StateChanged(self.tcp.now, self.key, TIME_WAIT, CLOSED, cause))
 
 
 _SLACK = 64

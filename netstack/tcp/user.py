@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errno import EPIPE
 
-from netstack.tcp import send_room
+from netstack.tcp import report, send_room, why
 from netstack.tcp.autotune import buffer_for
 from netstack.tcp.core import ConnectionCore
 from netstack.tcp.emit import MAX_SUPER_SEGMENT
@@ -71,6 +71,8 @@ class UserCalls(ConnectionCore):
             if not self.marked:
                 self.marked = True
                 self.tcp.ready.append(self)
+            if self.tcp.events is not None:
+                report.changes(self, self.tcp.now)
         return size
 
     def _push_within(self, size: Octets) -> None:
@@ -92,6 +94,8 @@ class UserCalls(ConnectionCore):
             return b"" if self.eof else None
         data = buffer.read(limit)
         self._taken(len(data))
+        if self.tcp.events is not None:
+            report.changes(self, self.tcp.now)
         return data
 
     def recv_into(self, target: bytearray | memoryview) -> Octets | None:
@@ -131,7 +135,7 @@ class UserCalls(ConnectionCore):
         if 2 * remains <= self.window.clamp:
             window = self.window.select(tcb, buffer.ready + buffer.held, acking.rcv_mss)
             if window and window >= 2 * remains:
-                acking.due = acking.scheduled = True
+                acking.owe(why.ACK_WINDOW)
                 self.mark()
 
     def grow_buffer(self, taken: Octets, before: Octets) -> None:
@@ -184,6 +188,8 @@ class UserCalls(ConnectionCore):
         if state is not CLOSED and state is not TIME_WAIT and not self.close_at and not self.tcp.memory.adopt(self):
             self.tcp.counters.mib["TcpExtTCPAbortOnMemory"] += 1
             self.abort()
+        if self.tcp.events is not None:
+            report.changes(self, self.tcp.now)
 
     def choose_clamp(self) -> None:
         """TCP_WINDOW_CLAMP was set."""
@@ -196,7 +202,7 @@ class UserCalls(ConnectionCore):
         if quickack:
             acking.pingpong = not options.quickack
             if options.quickack and acking.scheduled:
-                acking.due = True
+                acking.owe(why.ACK_QUICK)
         if not options.keepalive:
             self.keepalive_at = 0
         elif not self.keepalive_at and self.tcb.state.synchronized:
@@ -216,3 +222,5 @@ class UserCalls(ConnectionCore):
             recovery.cc.cwnd, recovery.cc.ssthresh = old.cwnd, old.ssthresh
         if self.tcb.state is not CLOSED:
             self.mark()
+        if self.tcp.events is not None:
+            report.changes(self, self.tcp.now)

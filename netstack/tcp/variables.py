@@ -1,4 +1,4 @@
-"""A connection's variables at one moment, as the events show them (`events.Variables`)."""
+"""The variables of a connection at one moment, as the events show them (`events.Variables`)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from netstack.events import Variables
 
 if TYPE_CHECKING:
     from netstack.tcp.core import ConnectionCore
+    from netstack.tcp.state import State
+    from netstack.units import Octets, Seq
 
 
 def variables(conn: ConnectionCore) -> Variables:
@@ -19,4 +21,15 @@ def variables(conn: ConnectionCore) -> Variables:
         cwnd=recovery.cc.cwnd, ssthresh=recovery.cc.ssthresh, in_flight=recovery.scoreboard.in_flight(),
         srtt=conn.rtt.srtt, rto=conn.rtt.timeout(),
         send_queued=conn.send_buffer.end - tcb.snd_una, recv_queued=conn.receive_buffer.ready,
+    )  # fmt: skip
+
+
+def without_connection(
+    state: State, snd_nxt: Seq = 0, rcv_nxt: Seq = 0, rcv_wnd: Octets = 0
+) -> Variables:
+    """Where there is no connection (CLOSED, LISTEN), or no more than its place (TIME-WAIT)."""
+    return Variables(
+        state=state,
+        snd_una=snd_nxt, snd_nxt=snd_nxt, snd_wnd=0, rcv_nxt=rcv_nxt, rcv_wnd=rcv_wnd,
+        cwnd=0, ssthresh=0, in_flight=0, srtt=0, rto=0, send_queued=0, recv_queued=0,
     )  # fmt: skip

@@ -68,8 +68,11 @@ def endpoint(octets: bytes, port: int) -> str:
 def who(key: object) -> str:
     """A connection for people, local end first: `192.0.2.2:80 - 192.0.2.1:40000`.
 
-    `key` is that of the four-tuple table: remote + local address, remote + local port. Anything else comes out as str.
+    `key` is that of the four-tuple table: remote + local address, remote + local port. A listener is its (address,
+    port), as `0.0.0.0:80`. Anything else comes out as str.
     """
+    if isinstance(key, tuple) and len(key) == 2 and isinstance(key[0], bytes):
+        return endpoint(*key)
     if not isinstance(key, bytes) or len(key) not in (12, 36):
         return str(key)
     size = (len(key) - 4) // 2

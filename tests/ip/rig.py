@@ -103,7 +103,8 @@ class Rig:
 
     def watch(self) -> None:
         """Collect the events of every layer in `events`."""
-        self.link.events = self.arp.events = self.ip.events = self.icmp.events = self.udp.events = self.events.append
+        self.link.events = self.arp.events = self.icmp.events = self.udp.events = self.events.append
+        self.ip.observe(self.events.append)
 
     def learn(self, address: str, mac: str) -> None:
         """Put a neighbour into the cache that has just answered a request."""

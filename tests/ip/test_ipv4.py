@@ -13,7 +13,7 @@ from scapy.layers.inet import (
     IPOption_Timestamp,
 )
 
-from netstack.events import Dropped
+from netstack.events import Dropped, FrameReceived, PacketReceived
 from netstack.ip.ipv4 import MAX_PEERS
 from netstack.link.device import DATA_VALID, GSO_TCPV4, NEEDS_CSUM, VNET
 from netstack.wire import ipv4
@@ -60,6 +60,18 @@ def test_good_packet_is_delivered_with_its_addresses(rig: Rig, upper: Upper) -> 
     assert upper.received == [(PAIR, b"payload", False)] * 2
     assert rig.mib == {"IpInReceives": 2, "IpInDelivers": 2, "IpExtInNoECTPkts": 2}
     assert not rig.drops
+
+
+def test_sink_sees_good_packets_once_and_what_happened_to_the_others(rig: Rig, upper: Upper) -> None:
+    rig.watch()
+    rig.rx(packet(ttl=7, tos=4))
+    rig.rx(packet(ttl=7, tos=4))  # the second time by the short way
+    rig.rx(packet(dst=OTHER))
+    assert len(upper.received) == 2
+    good = PacketReceived(rig.now, octets(PEER), octets(US), 6, 27, 7, 4)
+    assert [event for event in rig.events if type(event) is not FrameReceived] == [
+        good, good, Dropped(rig.now, "ipv4.not_ours")
+    ]  # fmt: skip
 
 
 def test_padding_of_a_short_frame_is_cut_off(rig: Rig, upper: Upper) -> None:

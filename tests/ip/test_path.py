@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netstack.config import Config
-from netstack.events import Dropped, FrameSent
+from netstack.events import Dropped, FrameSent, PacketSent
 from netstack.ip.path import Path
 from netstack.link.device import GSO_TCPV4, NEEDS_CSUM, NO_OFFLOAD, VNET
 from netstack.link.neighbor import DELAY, REACHABLE
@@ -227,7 +227,27 @@ def test_sink_sees_what_is_sent() -> None:
     rig = Rig()
     rig.watch()
     path_of(rig).send(segment(b"x"), b"x", 0, 0, rig.now)
-    assert rig.events == [FrameSent(rig.now, rig.device.frames[0])]
+    packet, frame = rig.events
+    assert packet == PacketSent(rig.now, octets(US), octets(PEER), 6, 20 + len(segment(b"x")) + 1, 64, 0, 0)
+    assert frame == FrameSent(rig.now, rig.device.frames[0])
+
+
+def test_sink_sees_a_super_segment_once_and_what_waits_before_it_leaves() -> None:
+    rig = Rig(offload=True, known=False)
+    rig.watch()
+    path_of(rig).send(segment(bytes(4000)), bytes(4000), 1000, 3, rig.now, ttl=9)
+    waits = [event for event in rig.events if isinstance(event, PacketSent)]
+    assert [(event.gso_size, event.tos, event.ttl, event.length) for event in waits] == [(1000, 3, 9, 4040)]
+
+
+def test_sink_sees_packets_to_ourselves_but_no_frames() -> None:
+    rig = Rig()
+    rig.watch()
+    path_of(rig, US).send(segment(b"x"), b"x", 0, 0, rig.now)
+    rig.ip.loop(rig.now)
+    kinds = [type(event).__name__ for event in rig.events]
+    assert kinds[0] == "PacketSent"
+    assert "FrameSent" not in kinds
 
 
 # -- where there is a way

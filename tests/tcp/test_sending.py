@@ -120,6 +120,7 @@ def test_buffer_does_not_shrink_when_cwnd_does(wire):  # Linux; recovery needs n
     acks(wire, *range(1001, 11_001, 1000))
     assert wire.conn.send_limit == 40_000
     wire.conn.recovery.cc.cwnd = 5
+    wire.conn.mark()  # a turn for it, in which those who watch are told
     assert wire.conn.send_limit == 40_000
     wire.take()
 
