@@ -37,6 +37,7 @@ def test_the_trace_tells_the_life_of_each_connection(recorded):
     for event in events:
         if event["event"] == "StateChanged":
             lives.setdefault(event["who"], []).append(event["new"])
+    assert lives.pop("192.0.2.2:8080") == ["LISTEN", "CLOSED"]
     assert len(lives) == 2
     for states in lives.values():
         assert states[:2] == ["SYN-RECEIVED", "ESTABLISHED"]
