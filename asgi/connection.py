@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from asgi import response
 from asgi.cycle import Cycle
+from asgi.events import ConnectionLost, ConnectionMade, RequestRefused
 from asgi.flow import Flow
 from asgi.reply import BODY as HEAD_WRITTEN
 from asgi.reply import DONE
@@ -78,6 +79,8 @@ class Connection(asyncio.Protocol):
         self.local = _address(transport.get_extra_info("sockname"))
         server = self.server
         server.attach(self)
+        if server.events is not None:
+            server.events(ConnectionMade(server.loop.time(), self.client, self.local))
         self.deadline = server.idle_at
         limit = server.settings.limit_connections
         if server.stopping:
@@ -105,7 +108,11 @@ class Connection(asyncio.Protocol):
         self._abandon()
         self._enter_closing()
         self.deadline = NEVER
-        self.server.detach(self)
+        server = self.server
+        server.detach(self)
+        if server.events is not None:
+            reason = None if exc is None else f"{type(exc).__name__}: {exc}"
+            server.events(ConnectionLost(server.loop.time(), self.client, self.local, reason))
         if self.flow is not None:
             self.flow.open()
 
@@ -173,7 +180,10 @@ class Connection(asyncio.Protocol):
         if cycle is not None and cycle.phase >= HEAD_WRITTEN:
             self._cut(cycle)
             return
-        access = self.server.access
+        server = self.server
+        if server.events is not None:
+            server.events(RequestRefused(server.loop.time(), self.client, self.local, int(status)))
+        access = server.access
         if access is not None and (cycle is None or cycle.log is None):
             access.refused(self.client, status)
         head_only = False
@@ -182,7 +192,7 @@ class Connection(asyncio.Protocol):
             head_only = cycle.head_only
             cycle.status = status
             self._abandon()
-        self.transport.write(response.refusal(status, self.server.endings.usual, head_only))
+        self.transport.write(response.refusal(status, server.endings.usual, head_only))
         if whole:
             self.close()
         else:

@@ -15,6 +15,7 @@ from asgi.connection import BODY, BUSY, CLOSING, HEAD, IDLE, NEVER, Connection
 from asgi.cycle import Cycle
 from asgi.eager import start
 from asgi.guard import CHUNKED, part_status
+from asgi.reported import ReportedCycle, parsed
 from asgi.response import CONTINUE
 from asgi.spec import ASGI_VERSION, HTTP_SPEC_VERSION, Scope
 
@@ -93,6 +94,8 @@ class Http(Connection):
             if limit is not None and len(server.running) >= limit:
                 self.refuse(HTTPStatus.SERVICE_UNAVAILABLE)
                 break
+            if server.events is not None:
+                parsed(self, reader, len(block))
             at = self._serve(reader, data, end)
             if self.state != IDLE or (self.flow is not None and self.flow.paused):
                 break
@@ -122,7 +125,10 @@ class Http(Connection):
             "state": server.state.copy(),
             "extensions": {},
         }
-        cycle = Cycle(self, server.loop, scope, reader.method == "HEAD")
+        if server.events is None:
+            cycle = Cycle(self, server.loop, scope, reader.method == "HEAD")
+        else:
+            cycle = ReportedCycle.begin(self, scope, reader.method == "HEAD")
         self.cycle = cycle
         self.state = BUSY
         self.deadline = NEVER

@@ -21,6 +21,7 @@ from asgi.access import AccessLog
 from asgi.config import TICK, Settings
 from asgi.connection import Connection
 from asgi.cycle import Cycle
+from asgi.events import Sink
 from asgi.http import Http
 from asgi.lifespan import Lifespan
 from asgi.request import RequestReader
@@ -62,6 +63,8 @@ class Server:
         self.running: set[Cycle] = set()
         """Requests whose application has not returned; more than one per connection while background tasks run."""
         self.stopping = False
+        self.events: Sink | None = None
+        """Who watches; set by `observe`."""
         # Deadlines for something that begins now; brought up to date at every tick while there are connections.
         self.idle_at = self.head_at = self.body_at = self.write_at = self.linger_at = 0.0
         self._access_stream = access_stream
@@ -83,6 +86,10 @@ class Server:
         self.context = copy_context()
         if self.settings.access_log:
             self.access = AccessLog(self._access_stream or sys.stdout, loop)
+
+    def observe(self, sink: Sink | None) -> None:
+        """Tell `sink` what happens from now on (`asgi.events`), requests that have begun excepted; None: nobody."""
+        self.events = sink
 
     def protocol(self) -> Http:
         """A protocol for one connection: the factory that `create_server` wants."""

@@ -4,6 +4,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
+from netstack.inspect.who import who
 from netstack.link.device import VNET_LEN
 from netstack.units import SECOND
 from netstack.wire import pretty
@@ -17,16 +18,20 @@ _ADDRESSES = frozenset(("address", "source", "destination"))
 def plain(event: Any, isns: pretty.Isns | None = None) -> Plain:
     """One record of `netstack.events` or `asgi.events`: "event", "at" in microseconds, then its fields.
 
-    A frame becomes the line that tcpdump would print; `isns` is as for `pretty.frame`.
+    A frame becomes the line that tcpdump would print; `isns` is as for `pretty.frame`. The clock is one, the event
+    loop's; but to the stack a turn of its driver is one moment, so within a turn asgi's times run ahead of it.
     """
     record: Plain = {"event": type(event).__name__}
+    ends = hasattr(event, "local")  # asgi's names for the connection
     for field in fields(event):
         name, value = field.name, getattr(event, field.name)
         if name == "time":  # asgi's clock is the event loop's, of which the stack's is the microseconds (aio.clock)
             record["at"] = int(value * SECOND + 0.5)
+            if ends:
+                record["who"] = pretty.who(who(event))
         elif name == "frame":
             record[name] = pretty.frame(value, VNET_LEN, isns)
-        elif name != "who" or value is not None:
+        elif not (ends and name in ("client", "local")) and (name != "who" or value is not None):
             record[name] = _plain(name, value)
         if name == "cause" and hasattr(value, "paragraph"):
             record["paragraph"] = value.paragraph

@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from netstack.events import Event, FrameReceived, FrameSent
+from netstack.events import FrameReceived, FrameSent
+from netstack.inspect.who import who
 
 AnySink = Callable[[Any], None]
 """Takes the records of `netstack.events`, and those of `asgi.events` where a server is observed too."""
@@ -73,7 +74,7 @@ class Ring:
 
     def __init__(self, limit: int = 1_000, each: int = 200, connections: int = 256, frames: bool = False) -> None:
         self._last: deque[Any] = deque(maxlen=limit)
-        self._of: dict[Any, deque[Event]] = {}
+        self._of: dict[Any, deque[Any]] = {}
         self._each = each
         self._connections = connections
         self._frames = frames
@@ -83,15 +84,15 @@ class Ring:
         if not self._frames and isinstance(event, FrameReceived | FrameSent):
             return
         self._last.append(event)
-        who = getattr(event, "who", None)
-        if who is None:
+        key = who(event)
+        if key is None:
             return
-        events = self._of.pop(who, None)
+        events = self._of.pop(key, None)
         if events is None:
             events = deque(maxlen=self._each)
             if len(self._of) >= self._connections:
                 del self._of[next(iter(self._of))]  # whose last event is longest ago
-        self._of[who] = events
+        self._of[key] = events
         events.append(event)
 
     def __len__(self) -> int:
@@ -101,9 +102,9 @@ class Ring:
         """The last events, oldest first."""
         return iter(list(self._last))
 
-    def of(self, who: Any) -> list[Event]:
+    def of(self, key: Any) -> list[Any]:
         """The last events of one connection (the `who` of its events), oldest first."""
-        return list(self._of.get(who, ()))
+        return list(self._of.get(key, ()))
 
     @property
     def known(self) -> list[Any]:

@@ -96,7 +96,7 @@ async def serve(
     if not await unless_stopped(server.startup(), stop):
         return
     net = Interface(device, plan.config)
-    observers = Observers(net.stack.observe)
+    observers = Observers(net.stack.observe, server.observe)
     if trace is not None:
         observers.add(trace)
     async with net, looked_into(plan, tap, net, observers):

@@ -2,6 +2,7 @@
 
 from random import Random
 
+from asgi.events import TaskStarted
 from netstack.config import Config
 from netstack.events import Dropped, FrameSent, TimerFired
 from netstack.inspect.sinks import Observers, Ring
@@ -98,6 +99,18 @@ def test_a_ring_keeps_the_last_and_no_frames():
     frames = Ring(frames=True)
     frames(FrameSent(9, bytes(24)))
     assert len(frames) == 1
+
+
+def test_a_servers_events_are_kept_with_those_of_their_connection():
+    ring = Ring()
+    key = bytes([192, 0, 2, 1, 192, 0, 2, 2]) + (40_000).to_bytes(2, "big") + (80).to_bytes(2, "big")
+    ring(TimerFired(1, key, "retransmit"))
+    ring(TaskStarted(0.5, ("192.0.2.1", 40_000), ("192.0.2.2", 80)))
+    ring(TaskStarted(0.5, ("testclient", 1), ("192.0.2.2", 80)))
+    ring(TaskStarted(0.5, None, None))
+    assert [type(event).__name__ for event in ring.of(key)] == ["TimerFired", "TaskStarted"]
+    assert len(ring) == 4
+    assert ring.known == [key]
 
 
 def test_a_ring_keeps_the_last_of_each_connection_and_the_last_connections():

@@ -3,6 +3,7 @@
 import io
 import json
 
+from asgi.events import ScopeMade, Sent
 from netstack.events import Dropped, FrameSent, SegmentReceived, StateChanged, Variables
 from netstack.link.device import NO_OFFLOAD
 from netstack.link.neighbor import REACHABLE, STALE, NeighborChanged
@@ -53,6 +54,17 @@ def test_addresses_are_written_as_people_write_them():
     (line,) = traced(NeighborChanged(4, bytes([192, 0, 2, 1]), STALE, REACHABLE, bytes.fromhex("02005e000201")))
     assert (line["address"], line["mac"]) == ("192.0.2.1", "02:00:5e:00:02:01")
     assert (line["old"], line["new"]) == ("STALE", "REACHABLE")
+
+
+def test_a_servers_events_have_the_same_clock_and_names():
+    ends = ("192.0.2.1", 40_000), ("192.0.2.2", 80)
+    scope = {"type": "http", "headers": [(b"host", b"a")], "state": {"pool": object}}
+    sent, made = traced(Sent(1.5, *ends, "http.response.start", 0, False, 200), ScopeMade(2.0, *ends, scope))
+    assert sent == {
+        "event": "Sent", "at": 1_500_000, "who": "192.0.2.2:80 - 192.0.2.1:40000",
+        "type": "http.response.start", "octets": 0, "more": False, "status": 200,
+    }  # fmt: skip
+    assert made["scope"]["headers"] == [["host", "a"]]
 
 
 def test_a_stream_that_fails_ends_the_trace_and_nothing_else():
