@@ -1,5 +1,7 @@
 """Writing capture files: pcap and pcapng, little-endian, to any binary file."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from struct import Struct
 from typing import BinaryIO, Protocol
@@ -11,17 +13,32 @@ from netstack.link.pcap_format import (
     EPB_INBOUND,
     EPB_OUTBOUND,
     ETHERNET,
+    IF_DESCRIPTION,
+    IF_HARDWARE,
+    IF_IPV4,
+    IF_MAC,
     IF_NAME,
+    IF_OS,
     IF_TSRESOL,
     INTERFACE,
+    ISB_ENDTIME,
+    ISB_IFRECV,
+    ISB_STARTTIME,
     MAX_SNAPLEN,
+    NAME_OF_IPV4,
+    NAME_RESOLUTION,
     OPT_COMMENT,
     PCAP_MICROSECONDS,
     PCAP_NANOSECONDS,
     PCAP_VERSION,
     PCAPNG_VERSION,
+    SECRETS,
     SECTION_HEADER,
+    SHB_HARDWARE,
+    SHB_OS,
     SHB_USERAPPL,
+    STATISTICS,
+    TLS_KEY_LOG,
 )
 from netstack.units import Octets
 
@@ -35,8 +52,29 @@ _SECTION = Struct("<IHHq")
 _INTERFACE = Struct("<HHI")
 _ENHANCED = Struct("<IIIII")
 _OPTION = Struct("<HH")
+_TIME = Struct("<II")
 _SECTION_LENGTH_UNKNOWN = -1
 _END_OF_OPTIONS = bytes(4)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a pcapng file says of where it was made. What is empty is left out."""
+
+    interface: str = ""
+    description: str = ""
+    hardware: str = ""
+    """Of the interface."""
+    mac: bytes = b""
+    address: bytes = b""
+    """The interface's IPv4 address ..."""
+    netmask: bytes = b""
+    """... and its netmask."""
+    host_hardware: str = ""
+    host_os: str = ""
+    application: str = APPLICATION
+    names: Mapping[bytes, str] = field(default_factory=dict)
+    """Names of IPv4 addresses, for readers that resolve them."""
 
 
 class CaptureWriter(Protocol):
@@ -90,7 +128,10 @@ class PcapWriter(_FileWriter):
 
 
 class PcapngWriter(_FileWriter):
-    """One section with one interface; each packet with its direction (None: not known) and, if any, a comment."""
+    """One section with one interface; each packet with its direction (None: not known) and, if any, a comment.
+
+    The interface's statistics are written on `close`: how many packets there were, from when to when.
+    """
 
     def __init__(
         self,
@@ -98,36 +139,69 @@ class PcapngWriter(_FileWriter):
         snaplen: Octets = MAX_SNAPLEN,
         nanoseconds: bool = False,
         linktype: int = ETHERNET,
-        interface: str = "",
+        about: About | None = None,
     ) -> None:
         super().__init__(file, snaplen, nanoseconds)
+        about = about or About()
         section = _SECTION.pack(BYTE_ORDER, *PCAPNG_VERSION, _SECTION_LENGTH_UNKNOWN)
-        file.write(_block(SECTION_HEADER, section + _options((SHB_USERAPPL, APPLICATION.encode()))))
-        described = [(IF_NAME, interface.encode())] if interface else []
-        resolution = (IF_TSRESOL, bytes([9 if nanoseconds else 6]))  # 10^-n seconds
-        file.write(_block(INTERFACE, _INTERFACE.pack(linktype, 0, snaplen) + _options(*described, resolution)))
+        host = _texts((SHB_HARDWARE, about.host_hardware), (SHB_OS, about.host_os), (SHB_USERAPPL, about.application))
+        file.write(_block(SECTION_HEADER, section + _options(*host)))
+        described = _texts((IF_NAME, about.interface), (IF_DESCRIPTION, about.description))
+        if about.address:
+            described.append((IF_IPV4, about.address + about.netmask))
+        if about.mac:
+            described.append((IF_MAC, about.mac))
+        described.append((IF_TSRESOL, bytes([9 if nanoseconds else 6])))  # 10^-n seconds
+        described += _texts((IF_OS, about.host_os), (IF_HARDWARE, about.hardware))
+        file.write(_block(INTERFACE, _INTERFACE.pack(linktype, 0, snaplen) + _options(*described)))
+        if about.names:
+            records = [_option(NAME_OF_IPV4, ip + name.encode() + b"\0") for ip, name in about.names.items()]
+            file.write(_block(NAME_RESOLUTION, b"".join(records) + _END_OF_OPTIONS))
+        self._count = 0
+        self._first = self._last = 0
 
     def packet(self, time_ns: int, data: bytes, outbound: bool | None = None, comment: str = "") -> None:
         """Append one packet as an Enhanced Packet Block."""
         kept = data[: self.snaplen]
         ticks = time_ns if self.nanoseconds else time_ns // 1_000
-        fixed = _ENHANCED.pack(0, ticks >> 32 & 0xFFFF_FFFF, ticks & 0xFFFF_FFFF, len(kept), len(data))
+        fixed = _ENHANCED.pack(0, *_high_and_low(ticks), len(kept), len(data))
         options = []
         if comment:
             options.append((OPT_COMMENT, _at_most_64k(comment)))
         if outbound is not None:
             options.append((EPB_FLAGS, (EPB_OUTBOUND if outbound else EPB_INBOUND).to_bytes(4, "little")))
         self.file.write(_block(ENHANCED_PACKET, fixed + _padded(kept) + _options(*options)))
+        self._first = ticks if not self._count else min(self._first, ticks)
+        self._last = max(self._last, ticks)
+        self._count += 1
+
+    def secrets(self, key_log: bytes) -> None:
+        """TLS secrets, as lines of the file that SSLKEYLOGFILE names; before the packets that they decrypt."""
+        self.file.write(_block(SECRETS, _BLOCK.pack(TLS_KEY_LOG, len(key_log)) + _padded(key_log)))
+
+    def close(self) -> None:
+        """Write the statistics, flush and close. Calling twice is harmless."""
+        if self.file.closed:
+            return
+        try:
+            if self._count:
+                times = [(ISB_STARTTIME, self._first), (ISB_ENDTIME, self._last)]
+                options = [(code, _TIME.pack(*_high_and_low(at))) for code, at in times]
+                count = (ISB_IFRECV, self._count.to_bytes(8, "little"))
+                fixed = (0).to_bytes(4, "little") + _TIME.pack(*_high_and_low(self._last))
+                self.file.write(_block(STATISTICS, fixed + _options(*options, count)))
+        finally:
+            super().close()
 
 
 def create_capture(
-    path: str | Path, snaplen: Octets = MAX_SNAPLEN, nanoseconds: bool = False, interface: str = ""
+    path: str | Path, snaplen: Octets = MAX_SNAPLEN, nanoseconds: bool = False, about: About | None = None
 ) -> CaptureWriter:
     """A new Ethernet capture file: pcapng when the name ends so, else pcap. OSError when it cannot be made."""
     _check_snaplen(snaplen)  # before there is a file
     file = open(path, "wb", buffering=BUFFER)  # noqa: SIM115 - the writer's close() closes it
     if str(path).lower().endswith(".pcapng"):
-        return PcapngWriter(file, snaplen, nanoseconds, interface=interface)
+        return PcapngWriter(file, snaplen, nanoseconds, about=about)
     return PcapWriter(file, snaplen, nanoseconds)
 
 
@@ -144,7 +218,21 @@ def _block(kind: int, body: bytes) -> bytes:
 def _options(*options: tuple[int, bytes]) -> bytes:
     if not options:
         return b""
-    return b"".join(_OPTION.pack(code, len(value)) + _padded(value) for code, value in options) + _END_OF_OPTIONS
+    return b"".join(_option(code, value) for code, value in options) + _END_OF_OPTIONS
+
+
+def _option(code: int, value: bytes) -> bytes:
+    return _OPTION.pack(code, len(value)) + _padded(value)
+
+
+def _texts(*options: tuple[int, str]) -> list[tuple[int, bytes]]:
+    """Those options that say something."""
+    return [(code, text.encode()) for code, text in options if text]
+
+
+def _high_and_low(ticks: int) -> tuple[int, int]:
+    """A time as pcapng writes it: the high 32 bits first, whatever the octet order."""
+    return ticks >> 32 & 0xFFFF_FFFF, ticks & 0xFFFF_FFFF
 
 
 def _padded(data: bytes) -> bytes:

@@ -16,7 +16,7 @@ from netstack.inspect.sinks import Observers
 from netstack.link.device import Device
 from netstack.link.fault import Impairment
 from netstack.link.pcap import PcapRecorder
-from netstack.link.pcap_writer import create_capture
+from netstack.link.pcap_writer import About, create_capture
 from netstack.link.tap import TapDevice
 from netstack.service.looking import looked_into
 from netstack.service.plan import Plan
@@ -66,7 +66,7 @@ def recorded(plan: Plan, device: Device) -> Device:
     if plan.pcap is None:
         return device
     try:
-        capture = create_capture(plan.pcap, interface=plan.tap)
+        capture = create_capture(plan.pcap, about=About(interface=plan.tap))
     except OSError as error:
         raise HostError(f"cannot write {plan.pcap}: {error.strerror}") from error
     # The stack's clock is the event loop's, which is time.monotonic.

@@ -3,6 +3,7 @@
 import io
 import shutil
 import subprocess
+from struct import unpack_from
 
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
@@ -13,7 +14,7 @@ from netstack.link.device import GSO_TCPV4, NEEDS_CSUM, NO_OFFLOAD, VNET, VNET_L
 from netstack.link.loopback import LoopbackPair
 from netstack.link.pcap import PcapRecorder, completed
 from netstack.link.pcap_reader import read_capture
-from netstack.link.pcap_writer import PcapngWriter, PcapWriter, create_capture
+from netstack.link.pcap_writer import About, PcapngWriter, PcapWriter, create_capture
 from netstack.units import SECOND
 from netstack.wire.checksum import pseudo_sum
 
@@ -97,7 +98,7 @@ def test_pcap_as_scapy_reads_it(link, tmp_path):
 def test_pcapng_as_scapy_reads_it(link, tmp_path):
     near, far = link
     path = tmp_path / "a.pcapng"
-    recorder = PcapRecorder(near, create_capture(path, nanoseconds=True, interface="tap0"), EPOCH)
+    recorder = PcapRecorder(near, create_capture(path, nanoseconds=True, about=About(interface="tap0")), EPOCH)
     conversation(recorder, far)
     recorder.record(NO_OFFLOAD + SYN, False, 4_000_004, "the peer again: ¿why?")
     recorder.close()
@@ -137,12 +138,62 @@ def test_comments_longer_than_an_option_are_cut_between_characters():
     assert meta.comments == [("é" * 32_767).encode()]
 
 
+def test_a_pcapng_says_where_it_was_made(tmp_path):
+    about = About(
+        interface="tap0", description="the way out", hardware="in memory", mac=bytes(range(6)),
+        address=bytes([192, 0, 2, 2]), netmask=bytes([255, 255, 255, 0]), host_hardware="abacus", host_os="none",
+        names={bytes([192, 0, 2, 2]): "stack.example", bytes([192, 0, 2, 1]): "host.example"},
+    )  # fmt: skip
+    file = io.BytesIO()
+    file.close, close = (lambda: None), file.close  # its content is wanted after the end
+    writer = PcapngWriter(file, about=about)
+    writer.packet(5_000_000, SYN)
+    writer.secrets(b"CLIENT_RANDOM aa bb\n")
+    writer.packet(9_000_000, SYN)
+    writer.close()
+    blocks = dict(blocks_of(file.getvalue()))
+    assert list(blocks) == [0x0A0D0D0A, 1, 4, 6, 10, 5]
+    assert options_of(blocks[0x0A0D0D0A][16:]) == {2: b"abacus", 3: b"none", 4: b"netstack"}
+    assert options_of(blocks[1][8:]) == {
+        2: b"tap0", 3: b"the way out", 4: bytes([192, 0, 2, 2, 255, 255, 255, 0]), 6: bytes(range(6)),
+        9: b"\x06", 12: b"none", 15: b"in memory",
+    }  # fmt: skip
+    assert bytes([192, 0, 2, 1]) + b"host.example\0" in blocks[4]
+    assert blocks[10] == b"KSLT\x14\0\0\0CLIENT_RANDOM aa bb\n"
+    assert options_of(blocks[5][12:]) == {
+        2: bytes(4) + (5_000).to_bytes(4, "little"), 3: bytes(4) + (9_000).to_bytes(4, "little"), 4: b"\2" + bytes(7)
+    }  # fmt: skip
+    writer.close()
+    close()
+
+
+def blocks_of(data):
+    at = 0
+    while at < len(data):
+        kind, length = unpack_from("<II", data, at)
+        assert unpack_from("<I", data, at + length - 4) == (length,)
+        assert length % 4 == 0
+        yield kind, data[at + 8 : at + length - 4]
+        at += length
+
+
+def options_of(data):
+    found, at = {}, 0
+    while at < len(data):
+        code, length = unpack_from("<HH", data, at)
+        if not code:
+            break
+        found[code] = data[at + 4 : at + 4 + length]
+        at += 4 + -(-length // 4) * 4
+    return found
+
+
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 @pytest.mark.parametrize("suffix", ["pcap", "pcapng"])
 def test_tshark_finds_every_checksum_good(link, suffix, tmp_path):
     near, far = link
     path = tmp_path / f"a.{suffix}"
-    recorder = PcapRecorder(near, create_capture(path, interface="tap0"), EPOCH)
+    recorder = PcapRecorder(near, create_capture(path, about=About(interface="tap0")), EPOCH)
     conversation(recorder, far)
     recorder.record(NO_OFFLOAD + SYN[:50] + b"\x12\x34" + SYN[52:], False, 4_000_000, "damaged on purpose")
     recorder.close()

@@ -17,7 +17,7 @@ from netstack.link.device import DATA_VALID, GSO_NONE, GSO_TCPV4, NEEDS_CSUM, NO
 from netstack.link.linktype import ipv4_packets
 from netstack.link.pcap import PcapRecorder
 from netstack.link.pcap_reader import read_capture
-from netstack.link.pcap_writer import create_capture
+from netstack.link.pcap_writer import About, create_capture
 from netstack.link.tap import TapDevice
 from netstack.wire.checksum import ones_sum, pseudo_sum, valid
 from tests.netns import Namespace, namespace
@@ -204,7 +204,7 @@ def test_the_kernel_takes_a_super_segment_with_a_partial_checksum(peer, tap):
 
 def test_a_recorded_conversation_has_only_good_checksums(ns, tap, tmp_path):
     path = tmp_path / "a.pcapng"
-    recorder = PcapRecorder(tap, create_capture(path, interface=tap.name), epoch=0)
+    recorder = PcapRecorder(tap, create_capture(path, about=About(interface=tap.name)), epoch=0)
     peer = Peer(ns, recorder)
     data = bytes(5000)
     peer.sock.send(data)
