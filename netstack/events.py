@@ -30,7 +30,7 @@ class Variables:
     in_flight: int  # segments
     srtt: Micros
     rto: Micros
-    send_queued: Octets  # in the send buffer, acknowledged ones excluded
+    send_queued: Octets  # in the send buffer: not sent, or not acknowledged
     recv_queued: Octets  # in order, not yet read by the user
 
 

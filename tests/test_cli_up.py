@@ -126,3 +126,20 @@ def test_the_path_is_impaired_in_both_directions_and_repeatably():
 def test_without_a_seed_one_is_chosen_that_can_be_given_again():
     plan = planned("--loss", "1%")
     assert planned("--loss", "1%", "--seed", str(plan.seed)) == plan
+
+
+def test_tls_needs_a_certificate_that_can_be_used(capsys, tmp_path):
+    junk = tmp_path / "junk.pem"
+    junk.write_text("nothing")
+    status, line = refused(capsys, "--tls-cert", str(junk))
+    assert status == 1
+    assert f"cannot use the certificate in {junk}" in line
+    status, line = refused(capsys, "--tls-key", str(junk))
+    assert status == 2
+    assert "--tls-key needs --tls-cert" in line
+
+
+def test_the_key_log_is_an_option_or_in_the_environment(monkeypatch):
+    assert planned("--tls-keylog", "a.log").keylog == "a.log"
+    monkeypatch.setenv("SSLKEYLOGFILE", "env.log")
+    assert planned().keylog == "env.log"

@@ -9,6 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 
+def with_key_log(context: ssl.SSLContext | bool | None, path: str | None) -> ssl.SSLContext | bool | None:
+    """What was said for `ssl=`, with its secrets appended to the file at `path`, unless it logs them already.
+
+    As `ssl.create_default_context` does where the environment names a file. OSError when there can be no such file.
+    """
+    if not context or path is None:
+        return context
+    if context is True:
+        context = ssl.create_default_context()
+    if context.keylog_filename is None:
+        context.keylog_filename = path
+    return context
+
+
 @dataclass(frozen=True, slots=True)
 class Tls:
     """What `ssl=`, `ssl_handshake_timeout=` and `ssl_shutdown_timeout=` said. Seconds; None: asyncio's own."""

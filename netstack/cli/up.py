@@ -2,6 +2,7 @@
 
 import logging
 import random
+import ssl
 import sys
 import traceback
 from collections.abc import Callable
@@ -65,7 +66,14 @@ Examples:
               help="Congestion control.")  # fmt: skip
 @click.option("--fastopen", is_flag=True, help="TCP Fast Open: take data that comes with a SYN (RFC 7413).")
 @click.option("--no-offload", is_flag=True, help="Do every checksum and segment here, frames of MTU size only.")
-@click.option("--pcap", type=click.Path(dir_okay=False), help="Record what passes (pcapng if the name ends so).")
+@click.option("--pcap", type=click.Path(dir_okay=False),
+              help="Record what passes; in a .pcapng each packet has a comment: what it did, or why it was sent.")
+@click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
+              help="Serve https with this certificate (PEM).")
+@click.option("--tls-key", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
+              help="Its private key, if that is in another file.")
+@click.option("--tls-keylog", type=click.Path(dir_okay=False), metavar="FILE", envvar="SSLKEYLOGFILE",
+              show_envvar=True, help="Append the secrets of TLS, and have them in the .pcapng.")  # fmt: skip
 @click.option("--trace", type=click.Path(dir_okay=False), help="Write the stack's events as JSON lines.")
 @click.option("--log-level", type=click.Choice(LEVELS), metavar="LEVEL", default="info", show_default=True,
               help="debug, info, warning, error or critical.")  # fmt: skip
@@ -113,9 +121,24 @@ def make_plan(options: dict[str, Any]) -> Plan:
         port=options["port"], tap=options["tap"], netns=options["netns"], mtu=options["mtu"],
         offload=not options["no_offload"], fast_open=options["fastopen"], congestion_control=options["cc"],
         pcap=options["pcap"], trace=options["trace"],
+        tls=tls_context(options["tls_cert"], options["tls_key"]), keylog=options["tls_keylog"],
         access_log=options["access_log"], lifespan=options["lifespan"],
         seed=random.randrange(1_000_000) if seed is None else seed,
     )  # fmt: skip
+
+
+def tls_context(certificate: str | None, key: str | None) -> ssl.SSLContext | None:
+    """A server's context with this certificate; None without one."""
+    if certificate is None:
+        if key is not None:
+            raise click.UsageError("--tls-key needs --tls-cert: the certificate that it belongs to")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; ValueError asks for a passphrase in vain
+        raise click.ClickException(f"cannot use the certificate in {certificate}: {one_line(error)}") from error
+    return context
 
 
 def find_app(options: dict[str, Any]) -> App:

@@ -63,6 +63,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "tcp.accept_queue_full": ("too many connections wait to be accepted", "RFC 9293 3.9.1"),
     "tcp.deferred_accept": ("the user wants to see data first (TCP_DEFER_ACCEPT)", ""),
     "tcp.handshake_reset": ("the handshake is given up", "RFC 9293 3.10.7.4 second"),
+    "tcp.new_syn": ("another SYN: the peer has begun anew, and the connection is given up", "RFC 9293 3.10.7.4 fourth"),
     "tcp.ack_unacceptable": ("it acknowledges something else than our SYN", "RFC 9293 3.10.7.3 first"),
     "tcp.rst_without_ack": ("in SYN-SENT a RST must acknowledge our SYN", "RFC 9293 3.10.7.3 second"),
     "tcp.no_syn": ("SYN-SENT waits for a SYN", "RFC 9293 3.10.7.3 fifth"),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
+from ssl import SSLContext
 
 from netstack.config import Config, TcpConfig
 from netstack.host import Network
@@ -38,6 +39,10 @@ class Plan:
     """Path of a capture file to write."""
     trace: str | None = None
     """Path of a file of events, one JSON object a line."""
+    tls: SSLContext | None = None
+    """Serve https, with the certificate that this context has."""
+    keylog: str | None = None
+    """Path of a file to which TLS appends its secrets; None: none."""
     access_log: bool = True
     lifespan: str = "auto"
     faults: Faults = field(default_factory=Faults)
@@ -53,8 +58,9 @@ class Plan:
     @property
     def url(self) -> str:
         """Where the application is to be found."""
-        port = "" if self.port == 80 else f":{self.port}"
-        return f"http://{self.stack.ip}{port}/"
+        scheme, usual = ("http", 80) if self.tls is None else ("https", 443)
+        port = "" if self.port == usual else f":{self.port}"
+        return f"{scheme}://{self.stack.ip}{port}/"
 
     @property
     def config(self) -> Config:

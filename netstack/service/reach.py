@@ -20,7 +20,8 @@ def how_to_reach(plan: Plan, tap: TapDevice) -> list[str]:
         lines.append(f"the path is impaired, repeatably with --seed {plan.seed}")
     prefix = entering(plan.netns)
     lines.append(f"serving on {plan.url}   (Ctrl-C stops)")
-    lines.append(f"  {prefix}curl {plan.url}")
+    # The certificate may be anybody's: who made it knows how to have it believed.
+    lines.append(f"  {prefix}curl {'' if plan.tls is None else '-k '}{plan.url}")
     return lines
 
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import random
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TextIO
 
@@ -12,19 +11,19 @@ from asgi import Server, Settings
 from asgi.spec import App
 from netstack.aio.interface import Interface
 from netstack.host import HostError, network
+from netstack.inspect.annotated import AnnotatingRecorder
 from netstack.inspect.sinks import Observers
 from netstack.link.device import Device
 from netstack.link.fault import Impairment
 from netstack.link.pcap import PcapRecorder
-from netstack.link.pcap_writer import About, create_capture
 from netstack.link.tap import TapDevice
+from netstack.service.capture import recorded
 from netstack.service.looking import looked_into
 from netstack.service.plan import Plan
 from netstack.service.reach import how_to_reach
 from netstack.service.stop import Stop
 from netstack.service.thrift import Thrift
 from netstack.service.trace import JsonTrace
-from netstack.units import SECOND
 
 BACKLOG = 2_048
 LOOK_EVERY = 0.5
@@ -43,7 +42,7 @@ def run(plan: Plan, app: App, say: Say) -> None:
         trace = None if plan.trace is None else JsonTrace(files.enter_context(_text_file(plan.trace)))
         with network(plan.network) as tap:
             try:
-                device = files.enter_context(contextlib.closing(recorded(plan, impaired(plan, tap))))
+                device = files.enter_context(contextlib.closing(recorded(plan, tap, impaired(plan, tap))))
                 asyncio.run(serve(plan, app, device, tap, stop, trace, say))
             finally:
                 stop.ignore()
@@ -59,19 +58,6 @@ def impaired(plan: Plan, tap: TapDevice) -> Device:
     if not plan.impaired:
         return tap
     return Impairment(tap, random.Random(plan.seed), plan.faults, plan.faults)
-
-
-def recorded(plan: Plan, device: Device) -> Device:
-    """The device, with what passes recorded if that is wanted: as the stack sees it, behind the imperfect path."""
-    if plan.pcap is None:
-        return device
-    try:
-        capture = create_capture(plan.pcap, about=About(interface=plan.tap))
-    except OSError as error:
-        raise HostError(f"cannot write {plan.pcap}: {error.strerror}") from error
-    # The stack's clock is the event loop's, which is time.monotonic.
-    epoch = time.time_ns() // 1_000 - time.monotonic_ns() // 1_000
-    return PcapRecorder(device, capture, epoch, flush_after=SECOND // 2)
 
 
 @contextlib.contextmanager
@@ -95,12 +81,15 @@ async def serve(
     server = Server(app, Settings(lifespan=plan.lifespan, access_log=plan.access_log))
     if not await unless_stopped(server.startup(), stop):
         return
-    net = Interface(device, plan.config)
+    net = Interface(device, plan.config, keylog=plan.keylog)
     observers = Observers(net.stack.observe, server.observe)
-    if trace is not None:
-        observers.add(trace)
+    for sink in (trace, device):
+        if isinstance(sink, JsonTrace | AnnotatingRecorder):
+            observers.add(sink)
     async with net, looked_into(plan, tap, net, observers):
-        listener = await net.create_server(server.protocol, str(plan.stack.ip), plan.port, backlog=BACKLOG)
+        listener = await net.create_server(
+            server.protocol, str(plan.stack.ip), plan.port, backlog=BACKLOG, ssl=plan.tls
+        )
         settle_memory()
         for line in how_to_reach(plan, tap):
             say(line)

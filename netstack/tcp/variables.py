@@ -20,7 +20,7 @@ def variables(conn: ConnectionCore) -> Variables:
         snd_una=tcb.snd_una, snd_nxt=tcb.snd_nxt, snd_wnd=tcb.snd_wnd, rcv_nxt=tcb.rcv_nxt, rcv_wnd=tcb.rcv_wnd,
         cwnd=recovery.cc.cwnd, ssthresh=recovery.cc.ssthresh, in_flight=recovery.scoreboard.in_flight(),
         srtt=conn.rtt.srtt, rto=conn.rtt.timeout(),
-        send_queued=conn.send_buffer.end - tcb.snd_una, recv_queued=conn.receive_buffer.ready,
+        send_queued=len(conn.send_buffer), recv_queued=conn.receive_buffer.ready,
     )  # fmt: skip
 
 

@@ -187,7 +187,7 @@ def packet(data: bytes, at: int = 0, end: int | None = None, isns: Isns | None =
     end = min(end, at + header.total_length)
     at += header.header_len
     if header.is_fragment:
-        what = f"{address(header.source)} > {address(header.destination)}: {_protocol(header.protocol)} fragment"
+        what = f"{address(header.source)} > {address(header.destination)}: {protocol_name(header.protocol)} fragment"
         text = f"{what} {header.ident}:{end - at}@{header.offset}{'+' if header.mf else ''}"
     else:
         text = _transport(header.protocol, header.pair, data, at, end, isns)
@@ -228,7 +228,7 @@ def _transport(protocol: int, pair: bytes, data: bytes, at: int, end: int, isns:
     if protocol == icmpv4.PROTOCOL and half == 4:
         return f"{source} > {destination}: {_icmp(data, at, end, isns)}"
     if protocol not in (tcp.PROTOCOL, udp.PROTOCOL) or end - at < 4:
-        return f"{source} > {destination}: {_protocol(protocol)}, length {end - at}"
+        return f"{source} > {destination}: {protocol_name(protocol)}, length {end - at}"
     ports = f"{source}.{_int(data[at : at + 2])} > {destination}.{_int(data[at + 2 : at + 4])}"
     if protocol == tcp.PROTOCOL:
         return f"{ports}: {segment(data, at, end, *_bases(pair, data, at, end, isns))}"
@@ -273,7 +273,7 @@ def _quoted(quote: icmpv4.Quote, isns: Isns | None) -> str:
     header, transport = quote
     source, destination = address(header.source), address(header.destination)
     if header.protocol not in (tcp.PROTOCOL, udp.PROTOCOL):
-        return f"{source} > {destination}: {_protocol(header.protocol)}"
+        return f"{source} > {destination}: {protocol_name(header.protocol)}"
     ports = f"{source}.{_int(transport[:2])} > {destination}.{_int(transport[2:4])}"
     if header.protocol == udp.PROTOCOL:
         return f"{ports}: UDP"
@@ -281,7 +281,8 @@ def _quoted(quote: icmpv4.Quote, isns: Isns | None) -> str:
     return f"{ports}: TCP seq {_int(transport[4:8]) - base & MASK}"
 
 
-def _protocol(number: int) -> str:
+def protocol_name(number: int) -> str:
+    """TCP, UDP, ICMP ..., or "protocol N"."""
     return _PROTOCOLS.get(number, f"protocol {number}")
 
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import pytest
+from scapy.all import RawPcapNgReader
 
 import asgi.events
 from netstack.link.pcap_reader import read_capture
@@ -53,6 +54,36 @@ def test_the_trace_tells_the_life_of_each_connection(recorded):
     for states in lives.values():
         assert states[:2] == ["SYN-RECEIVED", "ESTABLISHED"]
         assert states[-1] in ("CLOSED", "TIME-WAIT")
+
+
+def test_every_packet_has_a_comment(recorded):
+    with RawPcapNgReader(str(recorded / "run.pcapng")) as reader:
+        comments = [meta.comments[0].decode() for _, meta in reader]
+    assert all(comments)
+    said = "\n".join(comments)
+    assert "LISTEN -> SYN-RECEIVED: rcv SYN, snd SYN,ACK (RFC 9293 3.10.7.2" in said
+    assert "sent because: data; new data that both windows allow (RFC 9293 3.8.6.2.1)" in said
+    assert "woken: transport (READABLE)" in said
+    assert "nobody said why" not in said
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed: no certificate")
+def test_https_with_its_secrets_in_the_capture(tmp_path):
+    key, certificate, log = tmp_path / "key.pem", tmp_path / "certificate.pem", tmp_path / "keys.log"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=netstack.test", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    capture = tmp_path / "run.pcapng"
+    tls = ("--tls-cert", str(certificate), "--tls-key", str(key), "--tls-keylog", str(log))
+    with running("--port", "443", "--pcap", str(capture), *tls) as up:
+        assert up.curl("-k", "https://192.0.2.2/plaintext") == "Hello, World!"
+    data = capture.read_bytes()
+    secrets = [line for line in log.read_bytes().splitlines() if not line.startswith(b"#")]
+    assert len(secrets) >= 4
+    assert all(line in data for line in secrets)
+    assert b"Hello, World!" not in data
 
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")

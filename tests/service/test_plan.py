@@ -1,6 +1,7 @@
 """What a plan means for the stack and for the host."""
 
 from ipaddress import IPv4Address, IPv4Interface
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
 
 from netstack.link.fault import Faults
 from netstack.service.plan import Plan
@@ -16,6 +17,12 @@ def test_the_plan_that_nobody_changed_is_the_documented_one():
 
 def test_the_port_that_everybody_assumes_is_not_said():
     assert Plan(port=80).url == "http://192.0.2.2/"
+
+
+def test_with_a_certificate_it_is_https():
+    tls = SSLContext(PROTOCOL_TLS_SERVER)
+    assert Plan(tls=tls).url == "https://192.0.2.2:8080/"
+    assert Plan(tls=tls, port=443).url == "https://192.0.2.2/"
 
 
 def test_the_stack_is_configured_with_what_was_chosen():
