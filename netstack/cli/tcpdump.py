@@ -16,7 +16,7 @@ from netstack.inspect.expression import ExpressionError, predicate
 from netstack.link.device import VNET_LEN
 from netstack.link.pcap import completed
 from netstack.link.pcap_format import MAX_SNAPLEN
-from netstack.link.pcap_writer import CaptureWriter, PcapWriter, create_capture
+from netstack.link.pcap_writer import About, CaptureWriter, PcapWriter, create_capture
 from netstack.units import SECOND, Octets
 
 FOR_A_LINE: Octets = 512
@@ -106,7 +106,7 @@ def _capture(file: str, snap: Octets, client: Client) -> CaptureWriter:
     if file == "-":
         return PcapWriter(sys.stdout.buffer, snap)
     try:
-        return create_capture(file, snap, interface=client.hello["tap"])
+        return create_capture(file, snap, about=About(interface=client.hello["tap"]))
     except OSError as error:
         raise click.ClickException(f"cannot write {file}: {error.strerror}") from error
 
