@@ -8,11 +8,12 @@ import pytest
 
 from netstack import cli
 from netstack.states import layout
-from netstack.states.edges import DRAWN, EDGES, ENDS, merged, where
+from netstack.states.edges import DRAWN, EDGES, ENDS, leaving, merged, where
 from netstack.states.mermaid import mermaid
 from netstack.states.svg import svg
 from netstack.states.text import text
-from netstack.tcp.state import CLOSED, LISTEN, TRANSITIONS, Cause, State
+from netstack.states.trail import Step
+from netstack.tcp.state import CLOSED, ESTABLISHED, LISTEN, SYN_RECEIVED, TRANSITIONS, Cause, State
 
 TABLE = {(old, cause, new) for cause, ways in TRANSITIONS.items() for old, new in ways.items()}
 LABEL_WIDTH, LABEL_ABOVE, LABEL_BELOW = 7.6, 12, 4
@@ -142,6 +143,29 @@ def test_nothing_covers_anything_else():
         assert 0 < top < bottom < layout.CHART_HEIGHT
 
 
+def test_times_at_an_edge_cover_nothing_either():
+    boxes = [box_of(center) for center in (*layout.CENTERS.values(), layout.END)]
+    labels = {way: label_of(way) for way in layout.ROUTES}
+    times = {way: times_of(way) for way in layout.ROUTES}
+    for way, box in times.items():
+        assert not any(overlap(box, other) for other in boxes), f"the times at {way} cover a state"
+        assert not any(overlap(box, other) for other in labels.values()), f"the times at {way} cover a label"
+        assert not any(overlap(box, times[other]) for other in times if other != way), f"those at {way} cover others"
+        for other in layout.ROUTES:
+            assert not any(overlap(line, box) for line in lines_of(other)), f"{other} runs through the times at {way}"
+        assert 0 < box[0] < box[2] < layout.WIDTH
+        assert box[1] > 0
+
+
+def times_of(way: tuple[State, State]) -> Box:
+    """left, top, right, bottom of when a step was taken, in bold."""
+    route = layout.ROUTES[way]
+    x, y = route.label[0], route.second_line
+    width = 8.4 * len("2: 99.000000 s")
+    left = {"start": x, "middle": x - width / 2, "end": x - width}[route.anchor]
+    return left, y - LABEL_ABOVE + 3, left + width, y + LABEL_BELOW - 3  # digits are no higher
+
+
 def test_overlaps_are_seen():
     box = box_of(layout.CENTERS[LISTEN])
     x, y = layout.CENTERS[LISTEN]
@@ -160,6 +184,65 @@ def test_edges_begin_and_end_at_the_borders_of_their_states(way):
         on_side = x in (left, right) and top < y < bottom
         on_end = y in (top, bottom) and left < x < right
         assert on_side or on_end, (x, y)
+
+
+# -- one connection's way ----------------------------------------------------------------------------------------------
+
+TRAIL = [
+    Step(0, LISTEN, Cause.PEER_SYN, SYN_RECEIVED),
+    Step(4_598, SYN_RECEIVED, Cause.SYN_ACKED, ESTABLISHED),
+    Step(2_000_000, ESTABLISHED, Cause.PEER_RESET, CLOSED),
+]
+"""The last step is one that charts do not draw."""
+
+
+def test_the_text_of_a_trail_marks_what_was_taken_among_what_could_have_been():
+    lines = text(TRAIL).split("\n")
+    taken = [line.split() for line in lines if " > " in line]
+    assert [(words[0], words[-3:]) for words in taken] == [
+        ("0.000000", ["third;", "3.10.7.3", "fourth"]), ("0.004598", ["9293", "3.10.7.4", "fifth"]),
+        ("2.000000", ["second;", "3.10.7.4", "second"]),
+    ]  # fmt: skip
+    states = [line.strip() for line in lines if "->" not in line]
+    assert states == ["LISTEN", "SYN-RECEIVED", "ESTABLISHED", "CLOSED"]
+    assert len([line for line in lines if "->" in line]) == sum(len(leaving(step.old)) for step in TRAIL)
+    assert max(map(len, lines)) <= 120
+    assert text([]) == text()
+
+
+def test_the_mermaid_of_a_trail_numbers_its_steps_and_draws_the_rare_one():
+    lines = mermaid(TRAIL).split("\n")
+    assert "    SYN_RECEIVED --> ESTABLISHED : 2. at 0.004598 s, rcv ACK of SYN" in lines
+    assert "    ESTABLISHED --> END : 3. at 2.000000 s, rcv RST" in lines
+    assert "    class END,ESTABLISHED,LISTEN,SYN_RECEIVED taken" in lines
+    assert "    SYN_SENT --> ESTABLISHED : rcv SYN,ACK, snd ACK" in lines
+    assert mermaid([]) == mermaid()
+
+
+def test_the_svg_of_a_trail_marks_states_and_edges_and_lists_the_steps():
+    root = ElementTree.fromstring(svg(TRAIL, "a < b"))
+    groups = {group.get("id"): group for group in root.iter(f"{SVG}g") if group.get("id")}
+    marked = {name for name, group in groups.items() if "taken" in (group.get("class") or "")}
+    assert marked == {
+        "LISTEN", "SYN_RECEIVED", "ESTABLISHED", "END", "LISTEN-SYN_RECEIVED", "SYN_RECEIVED-ESTABLISHED"
+    }  # fmt: skip
+    steps = [text.text for text in groups["SYN_RECEIVED-ESTABLISHED"].iter(f"{SVG}text")]
+    assert steps == ["rcv ACK of SYN", "2: 0.004598 s"]
+    listed = ["".join(text.itertext()) for text in groups["path"].iter(f"{SVG}text")]
+    assert listed == [
+        "The path of a < b",
+        "10.000000 sLISTEN to SYN-RECEIVEDrcv SYN, snd SYN,ACKRFC 9293 3.10.7.2 third; 3.10.7.3 fourth",
+        "20.004598 sSYN-RECEIVED to ESTABLISHEDrcv ACK of SYNRFC 9293 3.10.7.4 fifth",
+        "32.000000 sESTABLISHED to CLOSEDrcv RSTRFC 9293 3.10.7.3 second; 3.10.7.4 second",
+    ]
+    heights = [float(text.get("y")) for text in root.iter(f"{SVG}text")]
+    assert max(heights) < float(root.get("height"))
+    assert svg([]) == svg()
+
+
+def test_a_way_taken_twice_has_both_times():
+    again = [*TRAIL, Step(3_000_000, LISTEN, Cause.PEER_SYN, SYN_RECEIVED)]
+    assert "1: 0.000000 s, 4: 3.000000 s" in svg(again)
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

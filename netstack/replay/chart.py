@@ -36,6 +36,8 @@ class Passed:
     at: Micros
     state: str
     cause: str
+    paragraph: str = ""
+    """Of the cause; only the stack knows it, a capture does not."""
 
 
 class RecordedServer:

@@ -76,7 +76,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
 
 
 def _state(passed: Passed) -> dict[str, Any]:
-    return {"at": passed.at, "state": passed.state, "cause": passed.cause}
+    return {"at": passed.at, "state": passed.state, "cause": passed.cause, "paragraph": passed.paragraph}
 
 
 def _direction(direction: Direction | None) -> dict[str, Any] | None:

@@ -53,6 +53,8 @@ class Outcome:
 
     sent: list[Sent] = field(default_factory=list)
     path: list[Passed] = field(default_factory=list)
+    changes: list[StateChanged] = field(default_factory=list)
+    """The same as the stack told it, on the recording's clock."""
     received: bytes = b""
     """What the application read."""
     written: Octets = 0
@@ -199,7 +201,9 @@ class Replay:
 
     def _watch(self, event: Event) -> None:
         if isinstance(event, StateChanged) and event.who == self._key:
-            self.outcome.path.append(Passed(event.at - self._shift, str(event.new), str(event.cause)))
+            at, cause = event.at - self._shift, event.cause
+            self.outcome.path.append(Passed(at, str(event.new), cause.label, cause.paragraph))
+            self.outcome.changes.append(StateChanged(at, event.who, event.old, event.new, cause))
 
     def _heard(self, header: ipv4.Header, segment: tcp.Segment, now: Micros) -> None:
         """The stack sent a segment."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from netstack.events import StateChanged
 from netstack.rangeset import RangeSet
 from netstack.replay.addresses import replaced
 from netstack.replay.chart import CLOSED, TIME_WAIT, Passed, recorded_path
@@ -49,6 +50,8 @@ class Verdict:
     """One line."""
     recorded: list[Passed] = field(default_factory=list)
     replayed: list[Passed] = field(default_factory=list)
+    changes: list[StateChanged] = field(default_factory=list)
+    """The replayed path, as the stack told it."""
     client: Direction | None = None
     server: Direction | None = None
     rows: list[Row] = field(default_factory=list)
@@ -68,6 +71,7 @@ def judge(conversation: Conversation, rng: Entropy) -> Verdict:
     if outcome.clipped:
         notes.append(f"ACKs for octets that our stack had not sent yet were held back ({outcome.clipped})")
     verdict = Verdict(conversation, Status.SAME, "", recorded_path(conversation, steps), outcome.path, notes=notes)
+    verdict.changes = outcome.changes
     verdict.client = _compare(conversation.client_stream, outcome.received)
     verdict.server = _compare(conversation.server_stream, sent_octets(outcome.sent))
     verdict.rows = align(conversation.segments, outcome.sent)

@@ -3,6 +3,7 @@
 As there, CLOSED is drawn twice: at the top, where connections begin, and at the bottom (`END`), where they end.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from netstack.tcp.state import (
@@ -26,6 +27,8 @@ WIDTH = 1000
 CHART_HEIGHT = 900
 BOX_WIDTH, BOX_HEIGHT = 152, 48
 LEGEND_LINE = 22
+LINE = 16
+"""From a line of text beside an edge to the next."""
 
 _LEFT, _MIDDLE, _RIGHT = 150, 500, 850
 
@@ -54,6 +57,15 @@ class Route(NamedTuple):
     corners: tuple[Point, ...]
     label: Point
     anchor: str
+
+    @property
+    def second_line(self) -> int:
+        """The baseline of a further line of text at the label: on its side that is away from the edge."""
+        x, y = self.label
+        for (x1, y1), (x2, y2) in pairwise(self.corners):
+            if y1 == y2 and min(x1, x2) < x < max(x1, x2) and y - 2 * LINE < y1 < y:
+                return y + LINE
+        return y - LINE
 
 
 ROUTES: dict[tuple[State, State], Route] = {

@@ -38,6 +38,46 @@ def test_same_is_status_0_and_both_timelines_are_shown(capsys):
     assert "   =   " in row
 
 
+def test_the_way_through_the_states_stands_beside_the_ways_not_taken(capsys):
+    assert main(["replay", "--states", DOWNLOAD]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    way = lines[lines.index("netstack's way through the states:") + 2 :]
+    taken = [line.split(" > ")[1].split("->")[0].strip() for line in way if " > " in line]
+    assert taken == [
+        "rcv SYN, snd SYN,ACK", "rcv ACK of SYN", "CLOSE, snd FIN", "rcv ACK of FIN", "rcv FIN, snd ACK"
+    ]  # fmt: skip
+    assert any("rcv RST" in line and " > " not in line for line in way)
+    assert way[-2].strip() == "TIME-WAIT"
+
+
+def test_the_chart_is_drawn_with_the_path_on_it(capsys, tmp_path):
+    path = tmp_path / "path.svg"
+    assert main(["replay", "-q", "--svg", str(path), DOWNLOAD]) == 0
+    assert ": same: " in capsys.readouterr().out
+    drawn = path.read_text()
+    assert '<g class="edge taken" id="FIN_WAIT_2-TIME_WAIT">' in drawn
+    assert '<g class="edge" id="LAST_ACK-CLOSED">' in drawn
+    assert "The path of 192.0.2.1:" in drawn
+    assert main(["replay", "--svg", "-", DOWNLOAD]) == 0
+    assert capsys.readouterr().out == drawn
+    assert main(["replay", "--mermaid", DOWNLOAD]) == 0
+    mermaid = capsys.readouterr().out
+    assert mermaid.startswith("stateDiagram-v2\n")
+    assert "5. at " in mermaid
+
+
+def test_only_one_drawing_of_one_connection(capsys, tmp_path):
+    several = str(HERE / "scan-syn.pcap")
+    assert main(["replay", "--mermaid", several]) == 2
+    assert "--connection N says which to draw" in capsys.readouterr().err
+    assert main(["replay", "--mermaid", "--connection", "2", several]) == 0
+    assert main(["replay", "--mermaid", "--svg", "-", DOWNLOAD]) == 2
+    assert "two drawings" in capsys.readouterr().err
+    missing = tmp_path / "missing" / "path.svg"
+    assert main(["replay", "--svg", str(missing), DOWNLOAD]) == 1
+    assert f"cannot write {missing}" in capsys.readouterr().err
+
+
 def test_different_is_status_1_and_the_first_difference_is_marked(capsys, monkeypatch):
     monkeypatch.setattr(Connection, "shutdown", lambda self: None)
     assert main(["replay", DOWNLOAD]) == 1
