@@ -7,7 +7,7 @@ import json
 import socket
 from collections import deque
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from netstack.control import places
 
@@ -107,20 +107,16 @@ class Client:
         return message
 
 
-class Found(NamedTuple):
-    """A control socket that somebody answers at."""
-
-    client: Client
-    name: str
-
-
 def connect(tap: str | None = None, path: str | None = None) -> Client:
     """The one stack that runs, or the one with this TAP, or the one behind this socket.
 
     NoStackError when there is none; ValueError, in words, when there are several to choose from.
     """
     if path is not None:
-        client = _open(Path(path))
+        try:
+            client = _open(Path(path))
+        except PermissionError:
+            raise NoStackError(f"may not look into {path}: it is not yours (use sudo)") from None
         if client is None:
             raise NoStackError(f"no running netstack behind {path}")
         return client

@@ -1,13 +1,18 @@
 """Looking into a running `netstack up` from other processes, beside what the kernel's tools say of the same thing."""
 
 import contextlib
+import fcntl
 import json
 import os
+import pty
 import re
+import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -97,3 +102,51 @@ def test_tcpdump_beside_the_kernels_on_the_same_tap(tmp_path):
         assert again == "".join(lines)
         verbose = up.ns.run("tcpdump", "-n", "-v", "-r", str(tmp_path / "run.pcap")).stdout
         assert verbose.count("(correct)") == 5, "checksums left to the device are completed"
+
+
+def test_watch_on_a_terminal_draws_opens_a_connection_and_leaves_all_as_it_was():
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with running("--tap", TAP) as up, connected(up) as end:
+        port = end.getsockname()[1]
+        with up.ns.inside():
+            watch = subprocess.Popen(
+                [sys.executable, "-m", "netstack", "watch", "--tap", TAP, "-d", "0.25"],
+                cwd=ROOT, stdin=slave, stdout=slave, stderr=subprocess.PIPE, env=os.environ | {"TERM": "xterm"},
+            )  # fmt: skip
+        before = termios.tcgetattr(slave)
+        drawn = Drawn(master)
+        drawn.until(f"192.0.2.1:{port}")
+        os.write(master, b"\r")
+        drawn.until("peer ▶ stack")
+        end.sendall(b"GET /text HTTP/1.1\r\nHost: x\r\n\r\n")
+        drawn.until("P. 32:63(31) ack")
+        os.write(master, b"\x1b")
+        drawn.until("sort: rate")
+        os.write(master, b"q")
+        drawn.until("\x1b[?1049l")  # back from the alternate screen (xterm's control sequences)
+        assert watch.wait(20) == 0
+        assert watch.stderr.read() == b""
+        assert termios.tcgetattr(slave) == before
+        text = netstack(up, "watch", "--once", "-d", "0.25").stdout.splitlines()
+        assert len(text) == 24
+        assert f"192.0.2.1:{port}" in text[4]
+        refused = netstack(up, "watch", check=False)
+        assert (refused.returncode, "this needs a terminal" in refused.stderr) == (2, True)
+    os.close(master)
+    os.close(slave)
+
+
+class Drawn:
+    """What a program draws on a terminal of ours."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._text = ""
+
+    def until(self, part: str) -> None:
+        """Read on until `part` has been drawn since the last time."""
+        while part not in self._text:
+            assert select.select([self._fd], [], [], 20)[0], f"no {part!r} in {self._text[-3000:]!r}"
+            self._text += os.read(self._fd, 65_536).decode(errors="replace")
+        self._text = self._text.partition(part)[2]

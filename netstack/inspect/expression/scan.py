@@ -44,3 +44,42 @@ def scan(text: str) -> list[Token]:
         tokens.append(Token(kind, word.removeprefix("\\"), found.start(kind)))
         at = found.end()
     return [*tokens, Token("end", "", end)]
+
+
+class Tokens:
+    """The tokens of an expression, taken one after the other."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens = scan(text)
+        self._at = 0
+
+    @property
+    def next(self) -> Token:
+        """The one that comes next; of kind "end" after the last."""
+        return self._tokens[self._at]
+
+    def ahead(self, count: int) -> list[str]:
+        """The texts of the next `count`."""
+        return [token.text for token in self._tokens[self._at : self._at + count]]
+
+    def skip(self, count: int = 1) -> None:
+        """They are dealt with."""
+        self._at += count
+
+    def take(self, *texts: str) -> str:
+        """The next token's text if it is one of these operators or words; else ''."""
+        token = self.next
+        if token.text not in texts or token.kind not in ("operator", "word"):
+            return ""
+        self.skip()
+        return token.text
+
+    def need(self, text: str) -> None:
+        """The next token, which has to be this one."""
+        if not self.take(text):
+            raise self.wrong(f"{text} is missing")
+
+    def wrong(self, what: str) -> ExpressionError:
+        """An error that says where."""
+        where = f"before {self.next.text!r}" if self.next.kind != "end" else "at the end of the filter"
+        return ExpressionError(f"{what} {where}")
