@@ -2,6 +2,7 @@
 
 import click
 
+from netstack.control import places
 from netstack.host import HostError, record
 
 
@@ -11,6 +12,8 @@ def command() -> None:
 
     A run that ends in any other way removes them itself. One that is still running is left alone.
     """
+    for folder in places.folders():
+        places.remove_stale(folder)
     try:
         removed = record.remove_leftovers()
     except HostError as error:

@@ -74,7 +74,8 @@ def command(
     wanted = snap or (MAX_SNAPLEN if whole else FOR_A_LINE)
     show = Lines(Style(link, verbose > 0, absolute), max(plain, text), text > 0, times)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it as Ctrl-C does
-    with looking(tap or interface, path) as client, contextlib.ExitStack() as files:
+    named = tap or (interface if interface != "any" else None)
+    with looking(named, path) as client, contextlib.ExitStack() as files:
         writer = None if file is None else files.enter_context(contextlib.closing(_capture(file, wanted, client)))
         click.echo(f"listening on {client.hello['tap']} ({client.hello['address']}), as the stack sees it", err=True)
         seen = lost = 0

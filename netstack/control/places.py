@@ -39,8 +39,14 @@ def sockets() -> list[Path]:
     found = []
     for folder in folders():
         with contextlib.suppress(OSError):
-            found += sorted(folder.glob(f"*{SUFFIX}"))
+            if folder == FOLDER or _is_ours(folder):
+                found += sorted(folder.glob(f"*{SUFFIX}"))
     return found
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether we made it: in a folder that is everybody's, somebody else may have."""
+    return folder.stat(follow_symlinks=False).st_uid == os.geteuid()
 
 
 @contextlib.contextmanager
@@ -67,13 +73,11 @@ def _bind(name: str) -> tuple[socket.socket, Path] | None:
     for folder in folders():
         try:
             folder.mkdir(mode=0o755 if folder == FOLDER else 0o700, exist_ok=True)
-            if folder.stat(follow_symlinks=False).st_uid != os.geteuid():
-                continue  # somebody else made it, in a folder that is everybody's
+            if not _is_ours(folder):
+                continue
         except OSError:
             continue
-        for path in filter(is_stale, folder.glob(f"*{SUFFIX}")):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        remove_stale(folder)
         for path in (folder / f"{name}{SUFFIX}", folder / f"{name}-{os.getpid()}{SUFFIX}"):
             listening = _listen(path)
             if listening is not None:
@@ -94,6 +98,13 @@ def _listen(path: Path) -> socket.socket | None:
     finally:
         os.umask(before)
     return listening
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove the sockets of stacks that were killed."""
+    with contextlib.suppress(OSError):
+        for path in filter(is_stale, list(folder.glob(f"*{SUFFIX}"))):
+            path.unlink()
 
 
 def is_stale(path: Path) -> bool:

@@ -52,7 +52,7 @@ class Control:
         finally:
             server.close()
             for visitor in list(self.visitors):
-                visitor.leave()
+                visitor.hang_up()
 
 
 class Visitor(asyncio.Protocol):
@@ -92,7 +92,8 @@ class Visitor(asyncio.Protocol):
         self._requests.extend(bytes(line) for line in lines if line.strip())
         if len(rest) > LONGEST_REQUEST:
             self._say({"error": "a request is one line of JSON, and not that long"})
-            self.leave()
+            assert self._transport is not None
+            self._transport.close()
         elif self._requests:
             if len(self._requests) > MOST_REQUESTS and self._transport is not None:
                 self._transport.pause_reading()
@@ -119,10 +120,10 @@ class Visitor(asyncio.Protocol):
             stream.close()
         self.streams.clear()
 
-    def leave(self) -> None:
-        """Show the visitor out."""
+    def hang_up(self) -> None:
+        """At once: what was not sent is lost."""
         if self._transport is not None:
-            self._transport.abort() if self._waiting else self._transport.close()
+            self._transport.abort()
 
     # -- answering
 

@@ -70,6 +70,10 @@ class Ladder:
             return "", Text(f"cwnd {event['cwnd']}{ssthresh}", style="blue")
         if kind == "LossDetected":
             return "", Text(f"lost: {event['seq'] - self._iss} ({event['how']})", style="bold red")
+        if kind == "LossRefuted":
+            return "", Text(f"not lost after all ({event['how']})", style="green")
+        if kind == "Dropped":
+            return "", Text(f"dropped: {event['reason']}", style="red")
         if kind == "TimerFired":
             return "", Text(f"timer: {event['name']}", style="yellow")
         return None
@@ -82,7 +86,7 @@ class Ladder:
         text = Text(f"{said} win {event['wnd']}")
         why = event.get("why", "")
         if why and why not in _WHY_DULL:
-            text.append(f" {why}", style="bold red" if "retransmit" in why else "cyan")
+            text.append(f" {why}", style="bold red" if "retrans" in why else "cyan")
         return text
 
     def lines(self, width: int, height: int) -> list[Text]:

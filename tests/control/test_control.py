@@ -325,3 +325,23 @@ def test_dropped_is_an_event_too():
             }  # fmt: skip
 
     run(work())
+
+
+def test_a_folder_of_somebody_elses_is_neither_used_nor_believed(monkeypatch, tmp_path):
+    monkeypatch.setattr(places.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(places, "FOLDER", tmp_path / "file" / "netstack")
+    (tmp_path / "file").touch()
+    with places.bound("tap0") as listening:
+        assert listening is not None
+        (path,) = places.sockets()
+        assert path.parent.parent == tmp_path
+        monkeypatch.setattr(places.os, "geteuid", lambda: 12_345)
+        assert places.sockets() == []
+        with places.bound("tap1") as other:
+            assert other is None
+
+    async def work():
+        async with Control(bare_stack(), lambda: 0, Observers(), HELLO).serving(None):
+            pass
+
+    run(work())

@@ -51,13 +51,15 @@ def test_ss_beside_the_kernels_ss_and_nothing_left_when_the_stack_has_gone():
             port = end.getsockname()[1]
             kernel = up.ns.run("ss", "-tinHo", f"sport = :{port}").stdout.splitlines()
             ours = netstack(up, "ss", "-tinHo", f"dport = :{port}").stdout.splitlines()
+            after = fields(up.ns.run("ss", "-tinHo", f"sport = :{port}").stdout.splitlines()[1])
             assert ours[0].split()[:5] == ["ESTAB", "0", "0", "192.0.2.2:8080", f"192.0.2.1:{port}"]
             assert kernel[0].split()[3:5] == [f"192.0.2.1:{port}", "192.0.2.2:8080"]
             here, there = fields(ours[1]), fields(kernel[1])
             assert here["wscale"].split(",") == there["wscale"].split(",")[::-1]
             assert here["bytes_sent"] == here["bytes_acked"] == there["bytes_received"]
             assert here["bytes_received"] == there["bytes_sent"]
-            assert (here["segs_in"], here["data_segs_in"]) == (there["segs_out"], there["data_segs_out"])
+            assert int(there["segs_out"]) <= int(here["segs_in"]) <= int(after["segs_out"])  # an ACK may be on its way
+            assert here["data_segs_in"] == there["data_segs_out"]
             assert here["data_segs_out"] == there["data_segs_in"]
             assert here["mss"] == there["mss"] == "1448"
             assert " ts sack " in ours[1]

@@ -250,7 +250,7 @@ def test_a_connection_is_opened_followed_and_closed():
     ours.shutdown()
     pair.run(SECOND)
     made.sample()
-    lines = text_of(screen(made.view, 100, 24))
+    lines = text_of(screen(made.view, 100, 60))
     assert lines[0] == f"peer 192.0.2.2:80  ──  stack 192.0.2.1:{ours.local[1]}  FIN-WAIT-2"
     arrows = [line[11:] for line in lines[4:-1] if "▶ " in line[20:26] or "◀" in line]
     assert arrows[0] == "◀─────────── P. 1:6(5) ack 1 win 64256"
@@ -276,7 +276,7 @@ def test_retransmissions_and_their_cause_stand_in_the_ladder():
     said = "\n".join(text_of(ladder.lines(120, 100)))
     assert "timer: retransmit" in said
     assert said.count("◀─────────── P. 1:101(100) ack 1 win") >= 3
-    assert "retransmit\n" in said
+    assert said.count("retrans") > 2
 
 
 @pytest.mark.parametrize(
