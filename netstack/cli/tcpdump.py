@@ -73,9 +73,9 @@ def command(
     whole = bool(file or verbose or plain or text)
     wanted = snap or (MAX_SNAPLEN if whole else FOR_A_LINE)
     show = Lines(Style(link, verbose > 0, absolute), max(plain, text), text > 0, times)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it as Ctrl-C does
     named = tap or (interface if interface != "any" else None)
     with looking(named, path) as client, contextlib.ExitStack() as files:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it as Ctrl-C does
         writer = None if file is None else files.enter_context(contextlib.closing(_capture(file, wanted, client)))
         click.echo(f"listening on {client.hello['tap']} ({client.hello['address']}), as the stack sees it", err=True)
         seen = lost = 0
