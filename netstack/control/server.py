@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from netstack.control.streams import DEFAULT_SNAP, Events, Frames, Stream
+from netstack.inspect.expression import ExpressionError
 from netstack.inspect.sinks import Observers
 from netstack.inspect.snapshot import Row, endpoints, layers, rows
 
@@ -27,6 +28,10 @@ ROOM: Octets = 2 * 1024 * 1024
 """What may wait for one visitor to read it; further messages of streams are lost, further answers wait."""
 SLICE = 0.001
 """Seconds of work on one answer between two turns of the stack."""
+
+
+class RefusedError(ValueError):
+    """A request that cannot be met; the message is for whoever asked."""
 
 
 class Control:
@@ -144,7 +149,8 @@ class Visitor(asyncio.Protocol):
             result = await self._result(number, request)
             answer = {"id": number, "result": result}
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            answer = {"id": number, "error": str(error) if type(error) is ValueError else "no such request"}
+            told = isinstance(error, RefusedError | ExpressionError)
+            answer = {"id": number, "error": str(error) if told else "no such request"}
         await self._room.wait()
         self._say(answer)
 
@@ -184,14 +190,15 @@ class Visitor(asyncio.Protocol):
 
     def _subscribe(self, number: Any, ask: str, request: Row) -> None:
         if type(number) is not int or number in self.streams or len(self.streams) >= MOST_STREAMS:
-            raise ValueError(f"a stream needs a number of its own as id, and there are {MOST_STREAMS} at most")
+            raise RefusedError(f"a stream needs a number of its own as id, and there are {MOST_STREAMS} at most")
         control = self.control
         if ask == "events":
             self.streams[number] = Events(number, self._deliver, control.observers, request.get("who"))
             return
-        expression, snap = str(request.get("filter", "")), int(request.get("snap") or DEFAULT_SNAP)
-        epoch = control.hello["epoch"]
-        self.streams[number] = Frames(number, self._deliver, control.frames, expression, snap, epoch)
+        expression, snap = str(request.get("filter", "")), request.get("snap", DEFAULT_SNAP)
+        if type(snap) is not int or snap < 0:
+            raise RefusedError("snap is a number of octets")
+        self.streams[number] = Frames(number, self._deliver, control.frames, expression, snap, control.hello["epoch"])
 
     def _stop(self, number: int) -> Row:
         stream = self.streams.pop(number)

@@ -148,13 +148,19 @@ class Visit:
     "request_",
     [b"nonsense", b"[]", b"1", b"{}", b'{"id":1}', b'{"id":1,"ask":"shutdown"}', b'{"id":1,"ask":"stop","stream":5}',
      b'{"id":1,"ask":{}}', b'{"id":"x","ask":"frames"}', b'{"id":1,"ask":"frames","filter":"tcp port"}', b"\xff\xfe",
-     b'{"id":1,"ask":"frames","snap":"many"}', b"[" * 60_000],
+     b'{"id":1,"ask":"frames","snap":"many"}', b'{"id":1,"ask":"frames","snap":Infinity}', b"[" * 60_000],
 )  # fmt: skip
 def test_a_request_that_means_nothing_is_refused_and_the_next_one_answered(request_):
     async def work():
         async with served(bare_stack()), Visit() as visit:
             visit.say(request_, {"id": 2, "ask": "hello"})
-            assert "error" in await visit.hear()
+            error = (await visit.hear())["error"]
+            named = {
+                b"filter": "an address, a port or a protocol is missing at the end of the filter",
+                b"snap": "snap is a number of octets",
+                b'"x"': "a stream needs a number of its own as id",
+            }
+            assert error.startswith(next((said for part, said in named.items() if part in request_), "no such request"))
             assert (await visit.hear())["result"]["tap"] == "tap0"
 
     run(work())
