@@ -99,7 +99,7 @@ def command(
         finally:
             click.echo(f"{seen} packet{'s' * (seen != 1)} captured", err=True)
             if lost:
-                click.echo(f"{lost} packets lost: they came faster than they were written", err=True)
+                click.echo(f"{lost} packets lost: too fast to write them (-s keeps less of each)", err=True)
 
 
 def _capture(file: str, snap: Octets, client: Client) -> CaptureWriter:

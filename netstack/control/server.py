@@ -26,6 +26,8 @@ MOST_REQUESTS = 16
 """That wait to be answered; after these nothing more is read."""
 ROOM: Octets = 2 * 1024 * 1024
 """What may wait for one visitor to read it; further messages of streams are lost, further answers wait."""
+SO_SNDBUFFORCE = 32
+"""SO_SNDBUF beyond net.core.wmem_max, for those who may (socket(7)); not in Python's socket module."""
 SLICE = 0.001
 """Seconds of work on one answer between two turns of the stack."""
 
@@ -82,6 +84,7 @@ class Visitor(asyncio.Protocol):
         """A visitor has come."""
         assert isinstance(transport, asyncio.Transport)
         transport.set_write_buffer_limits(high=ROOM, low=ROOM // 4)
+        _widen(transport.get_extra_info("socket"))
         self._transport = transport
         self._room.set()
         self.control.visitors.add(self)
@@ -229,3 +232,11 @@ class Visitor(asyncio.Protocol):
     def _say(self, message: Row) -> None:
         if self._transport is not None:
             self._transport.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+
+
+def _widen(connected: socket.socket) -> None:
+    """Let the kernel take as much as we would keep: a busy stack comes by rarely to hand over more."""
+    try:
+        connected.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, ROOM)
+    except OSError:  # without CAP_NET_ADMIN: as much as anybody gets
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)

@@ -98,6 +98,16 @@ def test_what_people_type_means_what_it_means_to_libpcap(line):
         assert ours(text) == of_libpcap(text), text
 
 
+@needs_tcpdump
+@pytest.mark.parametrize(
+    "text",
+    ["tcp[tcpflags] & (tcp-syn|tcp-fin) != 0", "tcp[tcpflags] == tcp-syn|tcp-ack", "tcp[13]&2!=0", "tcp[0:2]=80||udp",
+     "(tcp[12]>>4)*4>20", "port 0x50", "tcp[tcpflags] & tcp-push = tcp-push", "net 192 or net 10"],
+)  # fmt: skip
+def test_spellings(text):
+    assert ours(text) == of_libpcap(text)
+
+
 PRIMITIVES = st.sampled_from([text for line in TYPED.strip().splitlines() for text in line.split("|")])
 
 SHAPES = ("({}) and ({})", "({}) or {}", "not ({}) and {}", "{} or not ({})", "not ({} and ({}))")
