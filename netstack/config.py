@@ -56,6 +56,9 @@ class TcpConfig:
     limit_output: Octets = 256 * 1024
     """What one connection sends at most in one go, before others and arriving ACKs get their turn (as Linux's TSQ)."""
     slow_start_after_idle: bool = True
+    pacing_ss_ratio: int = 200
+    """Per cent of cwnd per SRTT: what who is paced sends at while cwnd is below half of ssthresh, and above."""
+    pacing_ca_ratio: int = 120
     fin_timeout: Micros = 60 * SECOND
     timewait_len: Micros = 60 * SECOND
     """2 MSL as Linux has it; RFC 9293 3.4.2 says MSL is 2 minutes."""

@@ -43,7 +43,7 @@ def run_code(moments: list[Moment]) -> None:
     """Run every piece. A failing assertion is a Mismatch; a field of TCP_INFO that the host lacks, Unsupported."""
     names: dict[str, Any] = dict(CODE_NAMES)
     for moment in moments:
-        names.update({f"tcpi_{name}": value for name, value in moment.info.items()})
+        names.update({_spelt(name): value for name, value in moment.info.items()})
         code = compiled(moment.text, moment.event.line)
         try:
             exec(code, names)
@@ -56,6 +56,11 @@ def run_code(moments: list[Moment]) -> None:
             raise _mismatch(moment, f"NameError: {error}", names, error) from None
         except (Exception, SystemExit) as error:
             raise _mismatch(moment, f"{type(error).__name__}: {error}", names, error) from None
+
+
+def _spelt(name: str) -> str:
+    """As scripts have it: fields of TCP_INFO as in C, those of TCP_CC_INFO with the algorithm in front already."""
+    return name if name.startswith("bbr_") else f"tcpi_{name}"
 
 
 def _mismatch(moment: Moment, what: str, names: Mapping[str, Any], error: BaseException) -> Mismatch:

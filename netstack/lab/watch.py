@@ -79,7 +79,7 @@ class Watch:
             recording.drops.append((now, meter.relative(burst.seq) + index * burst.gso))
 
 
-LIMITS = ("cwnd", "receiver", "sender")
+LIMITS = ("cwnd", "receiver", "sender", "pacing")
 """What holds a sender back: its congestion window, the peer's window, or having nothing (or no buffer) to send."""
 
 
@@ -130,6 +130,8 @@ class Meter:
         mss, room = conn.send_mss, tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
         if conn.send_buffer.end - tcb.snd_nxt < mss:
             self._limit = "sender"
+        elif conn.pace_at:
+            self._limit = "pacing"
         elif room < mss or room < (recovery.cc.cwnd - recovery.scoreboard.in_flight()) * mss:
             self._limit = "receiver"
         else:

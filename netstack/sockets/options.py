@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from netstack.sockets.errors import os_error
 from netstack.tcp.congestion import ALGORITHMS
 from netstack.tcp.fast_open import CLIENT, KEY_LEN
-from netstack.tcp.info_layout import pack
+from netstack.tcp.info_layout import pack, pack_congestion
+from netstack.tcp.pace import UNLIMITED
 from netstack.units import MILLISECOND, SECOND, Micros, Octets
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ SHUT_RD, SHUT_WR, SHUT_RDWR = 0, 1, 2
 
 SOL_SOCKET = 1
 SO_REUSEADDR, SO_TYPE, SO_ERROR, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE, SO_LINGER = 2, 3, 4, 7, 8, 9, 13
-SO_ACCEPTCONN, SO_SNDBUFFORCE, SO_RCVBUFFORCE, SO_PROTOCOL, SO_DOMAIN = 30, 32, 33, 38, 39
+SO_ACCEPTCONN, SO_SNDBUFFORCE, SO_RCVBUFFORCE, SO_PROTOCOL, SO_DOMAIN, SO_MAX_PACING_RATE = 30, 32, 33, 38, 39, 47
 
 IPPROTO_IP = 0
 IP_TOS, IP_TTL, IP_MTU_DISCOVER, IP_MTU = 1, 2, 10, 14
@@ -34,15 +35,18 @@ IP_PMTUDISC_WANT = 1
 IPPROTO_TCP = 6
 TCP_NODELAY, TCP_MAXSEG, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_SYNCNT = 1, 2, 3, 4, 5, 6, 7
 TCP_DEFER_ACCEPT, TCP_WINDOW_CLAMP, TCP_INFO, TCP_QUICKACK, TCP_CONGESTION = 9, 10, 11, 12, 13
-TCP_USER_TIMEOUT, TCP_FASTOPEN, TCP_NOTSENT_LOWAT = 18, 23, 25
+TCP_USER_TIMEOUT, TCP_FASTOPEN, TCP_NOTSENT_LOWAT, TCP_CC_INFO = 18, 23, 25, 26
 TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_KEY, TCP_FASTOPEN_NO_COOKIE = 30, 33, 34
 MSG_FASTOPEN = 0x2000_0000
 
 _INT = Struct("=i")
+_UNSIGNED = Struct("=I")
+_LONG = Struct("=Q")
 _LINGER = Struct("=ii")
 MIN_RCVBUF: Octets = 2304
 MIN_SNDBUF: Octets = 4608
 _HALF_INT = (1 << 30) - 1
+_NO_RATE = (1 << 32) - 1
 CA_NAME_MAX = 16
 
 Get = Callable[["StreamSocket"], int]
@@ -61,6 +65,11 @@ def get(sock: StreamSocket, level: int, name: int, buflen: Octets) -> int | byte
         octets = pack(sock.info())
     elif (level, name) == (IPPROTO_TCP, TCP_FASTOPEN_KEY):
         octets = sock.options.fastopen_key or sock.stack.tcp.fast_open_keys
+    elif (level, name) == (IPPROTO_TCP, TCP_CC_INFO):
+        octets = pack_congestion(sock.congestion_info())
+    elif (level, name) == (SOL_SOCKET, SO_MAX_PACING_RATE):
+        rate = sock.options.max_pacing_rate
+        octets = _LONG.pack(rate) if buflen >= _LONG.size else _UNSIGNED.pack(min(rate, _NO_RATE))
     else:
         getter, _ = _find(level, name)
         octets = _INT.pack(getter(sock))
@@ -77,6 +86,8 @@ def set(sock: StreamSocket, level: int, name: int, value: Any) -> None:
         _set_congestion(sock, value)
     elif (level, name) == (IPPROTO_TCP, TCP_FASTOPEN_KEY):
         _set_fastopen_key(sock, value)
+    elif (level, name) == (SOL_SOCKET, SO_MAX_PACING_RATE):
+        _set_max_pacing_rate(sock, value)
     else:
         _, setter = _find(level, name)
         if setter is None:
@@ -116,6 +127,18 @@ def _set_congestion(sock: StreamSocket, value: Any) -> None:
     if name not in ALGORITHMS:
         raise os_error(errno.ENOENT)
     sock.options.congestion = name
+
+
+def _set_max_pacing_rate(sock: StreamSocket, value: Any) -> None:
+    """Octets a second, in 32 bits or 64; all ones: no limit. From the first limit on the socket is paced (Linux)."""
+    if isinstance(value, int) or len(value) < _LONG.size:
+        rate = _integer(value) & _NO_RATE
+        if rate == _NO_RATE:
+            rate = UNLIMITED
+    else:
+        rate = int(_LONG.unpack_from(value)[0])
+    sock.options.max_pacing_rate = rate
+    sock.options.paced = sock.options.paced or rate != UNLIMITED
 
 
 # Kinds of options: pairs of functions.

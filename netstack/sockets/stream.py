@@ -14,7 +14,7 @@ from netstack.sockets.options import MSG_FASTOPEN, SHUT_RD, SHUT_RDWR, SHUT_WR
 from netstack.sockets.ports import reserve
 from netstack.tcp import fast_open_client
 from netstack.tcp.fast_open import CLIENT
-from netstack.tcp.info import listener_info, tcp_info
+from netstack.tcp.info import congestion_info, listener_info, tcp_info
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
 from netstack.tcp.state import CLOSED, SYN_RECEIVED, SYN_SENT, TIME_WAIT
@@ -360,6 +360,10 @@ class StreamSocket(Socket):
         if self.connection is None:
             return {"state": CLOSED.number}
         return tcp_info(self.connection, self.stack.now)
+
+    def congestion_info(self) -> dict[str, int]:
+        """TCP_CC_INFO under Linux's names; nothing where congestion control has nothing to tell."""
+        return {} if self.connection is None else congestion_info(self.connection)
 
     def path_mtu(self) -> Octets:
         """IP_MTU: the path MTU in use. ENOTCONN without a connection."""

@@ -26,6 +26,7 @@ class AckFacts:
         "dsack",
         "first_sacked_at",
         "first_sent_at",
+        "last_sacked_at",
         "last_sent_at",
         "original_delivered",
         "reordered_from",
@@ -53,6 +54,7 @@ class AckFacts:
         self.first_sent_at: Micros = -1
         self.last_sent_at: Micros = -1
         self.first_sacked_at: Micros = -1
+        self.last_sacked_at: Micros = -1
 
 
 class Acknowledger:
@@ -215,6 +217,7 @@ class Acknowledger:
                 facts.original_delivered = True
             if facts.first_sacked_at < 0:
                 facts.first_sacked_at = record.sent_at
+            facts.last_sacked_at = record.sent_at
         self._rack.on_delivered(record, self._rtt.min_rtt, now)
         self._rate.on_delivered(record)
         self._board.mark_sacked(record)

@@ -20,6 +20,7 @@ from errno import ECONNREFUSED, ECONNRESET, EPIPE
 from typing import TYPE_CHECKING
 
 from netstack.tcp import challenge, half_open, opening, why
+from netstack.tcp.modelled import begin
 from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import (
     CLOSE_WAIT,
@@ -217,6 +218,7 @@ def check_ack(conn: Connection, seg: Arrival, now: Micros) -> bool:
     _apply_ack(conn, seg, seg.ack, duplicate, now)
     if opens:
         conn.rtt.settle()
+        begin(conn.recovery, now)
     return conn.tcb.state is not CLOSED  # LAST-ACK may have ended here
 
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from netstack.events import Dropped, StateChanged
 from netstack.ip.path import Path
-from netstack.tcp import loss_probe, opening, output, report, timer_kind, timers, why, window
+from netstack.tcp import loss_probe, modelled, opening, output, report, timer_kind, timers, why, window
 from netstack.tcp.acking import AckPolicy
 from netstack.tcp.chrono import Chrono
 from netstack.tcp.emit import segment
 from netstack.tcp.memory import FREE
 from netstack.tcp.options import SocketOptions
+from netstack.tcp.pace import Pace
 from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
 from netstack.tcp.reassembly import ReceiveBuffer
 from netstack.tcp.recovery import Recovery
@@ -89,6 +90,7 @@ class ConnectionCore:
         "opened_at",
         "options",
         "orphaned",
+        "pace_at",
         "path",
         "path_mtu",
         "peer_fin_at",
@@ -145,7 +147,12 @@ class ConnectionCore:
         self.send_buffer = SendBuffer(iss + 1)
         self.receive_buffer = ReceiveBuffer()
         self.rtt = RttEstimator(config.initial_rto, config.rto_min, config.rto_max)
-        self.recovery = Recovery(self.tcb, tcp.congestion(options), self.rtt, config, tcp.counters.mib)
+        cc = tcp.congestion(options)
+        self.recovery = Recovery(self.tcb, cc, self.rtt, config, tcp.counters.mib)
+        if options.paced:
+            self.recovery.pace = Pace()
+        if cc.is_model:
+            modelled.choose(self.recovery, cc)
         rcvbuf, clamp = options.rcvbuf or config.rmem[1], options.window_clamp
         offered = window.initial(rcvbuf, rmss, clamp)
         self.window = window.ReceiveWindow(rcvbuf, bool(options.rcvbuf), clamp, offered, tcp.memory)
@@ -200,6 +207,8 @@ class ConnectionCore:
         self.timer_at: Micros = 0
         self.keepalive_at: Micros = 0
         self.close_at: Micros = 0
+        self.pace_at: Micros = 0
+        """When pacing lets more leave, if something waits for that."""
         self.wake_at: Micros = NEVER
         self.probes_out = 0
         self.probe_backoff = 0
@@ -348,7 +357,7 @@ class ConnectionCore:
         if self.listener is not None:
             self.listener.forget(self)
         self.tcp.remove(self)
-        self.timer_at = self.keepalive_at = self.close_at = self.acking.at = 0
+        self.timer_at = self.keepalive_at = self.close_at = self.acking.at = self.pace_at = 0
         self.acking.scheduled = self.acking.due = False
         self.recovery.scoreboard.clear()
         self.send_buffer.clear()
@@ -434,7 +443,7 @@ class ConnectionCore:
     def deadline(self) -> Micros:
         """The earliest of the connection's deadlines; NEVER when none is armed."""
         earliest = NEVER
-        for at in (self.timer_at, self.acking.at, self.keepalive_at, self.close_at):
+        for at in (self.timer_at, self.acking.at, self.keepalive_at, self.close_at, self.pace_at):
             if at and at < earliest:
                 earliest = at
         return earliest

@@ -181,7 +181,8 @@ class Tcp:
 
     def congestion(self, options: SocketOptions) -> CongestionControl:
         """A fresh instance of the algorithm that the socket, or else the stack, chose."""
-        return ALGORITHMS[options.congestion or self.config.congestion_control](self.config.initial_cwnd)
+        name = options.congestion or self.config.congestion_control
+        return ALGORITHMS[name](self.config.initial_cwnd, self._rng)
 
     @cached_property
     def cookie_secret(self) -> Secret:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netstack.tcp.congestion import INFINITE
-from netstack.units import SECOND
+from netstack.tcp.congestion.bbr import Bbr
+from netstack.tcp.pace import pacing_rate
 
 if TYPE_CHECKING:
     from netstack.tcp.core import ConnectionCore
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
 
 OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_ECN, OPT_ECN_SEEN, OPT_SYN_DATA, OPT_TFO_CHILD = 1, 2, 4, 8, 16, 32, 128
 """Bits of `options` (TCPI_OPT_*)."""
-UNLIMITED = (1 << 64) - 1
 _NO_MINIMUM = 0xFFFF_FFFF
-_SLOW_START_RATIO, _AVOIDANCE_RATIO = 200, 120
-"""Per cent of cwnd per round trip: what Linux would pace at (tcp_pacing_ss_ratio, tcp_pacing_ca_ratio)."""
 
 
 def tcp_info(conn: ConnectionCore, now: Micros) -> dict[str, int]:
@@ -99,7 +97,7 @@ def _sending(conn: ConnectionCore) -> dict[str, int]:
         "delivery_rate_app_limited": int(app_limited),
         "delivered_ce": 0 if conn.ecn is None else conn.ecn.delivered_ce,
         "pacing_rate": pacing_rate(conn),
-        "max_pacing_rate": UNLIMITED,
+        "max_pacing_rate": conn.options.max_pacing_rate,
         "notsent_bytes": max(conn.send_buffer.end - max(conn.tcb.snd_nxt, conn.tcb.iss + 1), 0),
         "snd_wnd": conn.tcb.snd_wnd,
     }
@@ -133,15 +131,10 @@ def _totals(conn: ConnectionCore) -> dict[str, int]:
     }
 
 
-def pacing_rate(conn: ConnectionCore) -> int:
-    """Octets a second: cwnd per SRTT, with room to grow, as Linux computes it whether or not anybody paces."""
-    srtt = conn.rtt.srtt
-    if not srtt or not conn.tcb.state.synchronized:
-        return UNLIMITED
+def congestion_info(conn: ConnectionCore) -> dict[str, int]:
+    """TCP_CC_INFO: what the model of the path is, with Linux's names; nothing for an algorithm without one."""
     cc = conn.recovery.cc
-    ratio = _SLOW_START_RATIO if cc.cwnd < cc.ssthresh >> 1 else _AVOIDANCE_RATIO
-    segments = max(cc.cwnd, conn.recovery.scoreboard.packets_out)
-    return conn.tcb.eff_snd_mss * segments * SECOND * ratio // (100 * srtt)
+    return cc.info() if isinstance(cc, Bbr) else {}
 
 
 def listener_info(listener: Listener) -> dict[str, int]:

@@ -52,6 +52,20 @@ def pack(info: Mapping[str, int]) -> bytes:
     return _ALL.pack(*values[: len(_BYTES)], scales, bits, *values[len(_BYTES) :])
 
 
+_MODEL = Struct("<5I")
+_BBR = ("bbr_bw_lo", "bbr_bw_hi", "bbr_min_rtt", "bbr_pacing_gain", "bbr_cwnd_gain")
+
+
+def pack_congestion(info: Mapping[str, int]) -> bytes:
+    """Linux's union tcp_cc_info: of the algorithms here only BBR tells anything (struct tcp_bbr_info)."""
+    return _MODEL.pack(*(info[name] for name in _BBR)) if info else b""
+
+
+def decode_congestion(octets: bytes) -> Mapping[str, int]:
+    """The fields of struct tcp_bbr_info by name; none if `octets` are not of its size."""
+    return dict(zip(_BBR, _MODEL.unpack(octets), strict=True)) if len(octets) == _MODEL.size else {}
+
+
 def decode(octets: bytes) -> Mapping[str, int]:
     """The fields by name; those beyond the end of `octets` are left out."""
     info: dict[str, int] = dict(zip(_BYTES, octets, strict=False))

@@ -14,6 +14,7 @@ from netstack.ip.path import Path
 from netstack.seq import MASK
 from netstack.tcp import ecn, fast_open_client, report, timer_kind, why, window
 from netstack.tcp.emit import send_ack
+from netstack.tcp.modelled import begin
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.scoreboard import Sent
 from netstack.tcp.segment import Arrival, echoed_at
@@ -222,6 +223,7 @@ def syn_sent_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
     conn.move(Cause.PEER_SYN_ACK)
     conn.on_open(now)
     conn.rtt.settle()
+    begin(recovery, now)
     fast = conn.fast_open
     if fast is None or not fast_open_client.on_syn_ack(conn, fast, seg, now):
         conn.acking.enter_quick(16, tcb.rcv_wnd)

@@ -1,5 +1,6 @@
 """What a user may set on a connection or listener (RFC 9293 3.9.1, Linux's socket options), as plain attributes."""
 
+from netstack.tcp.pace import UNLIMITED
 from netstack.units import Micros, Octets
 
 
@@ -19,9 +20,11 @@ class SocketOptions:
         "keepidle",
         "keepintvl",
         "linger",
+        "max_pacing_rate",
         "maxseg",
         "nodelay",
         "notsent_lowat",
+        "paced",
         "quickack",
         "rcvbuf",
         "reuseaddr",
@@ -56,6 +59,10 @@ class SocketOptions:
         """TCP_WINDOW_CLAMP: no window larger than this is offered."""
         self.notsent_lowat: Octets = 0
         self.maxseg: Octets = 0
+        self.paced = False
+        """SO_MAX_PACING_RATE named a rate once: what leaves is spread out from then on (Linux)."""
+        self.max_pacing_rate = UNLIMITED
+        """Octets a second."""
         self.syncnt = 0
         self.defer_accept: Micros = 0
         self.fastopen = 0

@@ -13,9 +13,10 @@ from netstack.tcp import chrono, send_room, super_segment, why
 from netstack.tcp.chrono import BUSY
 from netstack.tcp.congestion import CongestionControl
 from netstack.tcp.emit import MOST_SEGMENTS, most_at_once, segment, send_ack, send_range
+from netstack.tcp.modelled import ModelRecovery
 from netstack.tcp.reduction import CWR, OPEN
 from netstack.tcp.resend import send_lost
-from netstack.tcp.scoreboard import Sent
+from netstack.tcp.scoreboard import Pushed, Sent
 from netstack.tcp.timer_kind import LOSS_PROBE
 from netstack.units import MILLISECOND, Micros, Octets
 from netstack.wire.tcp import ACK, FIN, PSH
@@ -72,12 +73,13 @@ def send_alone(conn: ConnectionCore, now: Micros) -> bool:
         or conn.more
         or conn.options.cork
         or conn.push_at
+        or recovery.pace is not None
         or watch.kind
         or conn.path.mtu != conn.path_mtu
         or now - conn.last_sent_at > rtt.rto
     ):
         return False
-    record = Sent(snd_nxt, end, 1, now)
+    record = Pushed(snd_nxt, end, 1, now)
     delivered, rate = recovery.delivered, recovery.rate
     record.delivered, record.app_limited = delivered, rate.app_limited
     rate.first_at = rate.delivered_at = now
@@ -111,7 +113,7 @@ def send_alone(conn: ConnectionCore, now: Micros) -> bool:
 def _send_new(conn: ConnectionCore, now: Micros) -> None:
     """Data never sent before, as far as cwnd, the peer's window and Nagle allow; the FIN with the last of it."""
     tcb, buffer, recovery = conn.tcb, conn.send_buffer, conn.recovery
-    board, cc = recovery.scoreboard, recovery.cc
+    board, cc, pace = recovery.scoreboard, recovery.cc, recovery.pace
     if conn.path.mtu != conn.path_mtu:
         conn.on_path_mtu(now)
     mss = conn.send_mss
@@ -139,6 +141,10 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
         if cut_short and _better_later(conn, min(quota * mss, room), mss, now):
             limited = quota * mss <= room
             break
+        if pace is not None:
+            if pace.holds(conn, now):
+                break
+            quota = min(quota, super_segment.burst(conn, mss))
         length = _amount(conn, queued, room, quota, mss)
         if conn.push_at:
             length = _up_to_push(conn, length)
@@ -155,9 +161,10 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
                 flags |= FIN
                 end += 1
                 conn.fin_sent = True
-        record = Sent(snd_nxt, end, -(-length // mss) or 1, now)
+        segments = -(-length // mss) or 1
+        record = Pushed(snd_nxt, end, segments, now) if flags & PSH else Sent(snd_nxt, end, segments, now)
         if length > mss:
-            flags |= super_segment.pushed(conn, record.segments, mss)
+            flags |= super_segment.pushed(conn, segments, mss)
         record.fin = end - snd_nxt - length
         recovery.rate.stamp(record, recovery.delivered, not board.records, now)
         board.records.append(record)
@@ -168,6 +175,8 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
         if length % mss:
             conn.small_sent = end
         send_range(conn, snd_nxt, length, flags, mss, now, why.DATA if length else why.FIN)
+        if pace is not None:
+            pace.spend(conn, length, now)
         sent_any = True
         if flags & FIN:
             recovery.fin_alone = 0 if length else 1
@@ -177,12 +186,16 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
         if conn.acking.ato:
             conn.acking.on_data_sent(now)
         conn.arm_after_send(now)
-    elif not board.records and not conn.timer_at:
+    elif not board.records and not conn.timer_at and not conn.pace_at:
         conn.start_window_probes(now)
     if sent_any or limited:
         recovery.note_usage(limited)
+        rate = recovery.rate
         if buffer.end <= tcb.snd_nxt and not limited:  # the user has nothing more for a path that would take it
-            recovery.rate.app_limited = recovery.delivered + board.in_flight() or 1
+            if not board.pending_out:
+                rate.app_limited = recovery.delivered + board.in_flight() or 1
+        elif limited and rate.app_limited and rate.app_limited == recovery.delivered + board.in_flight():
+            rate.app_limited = 0  # he has, before anything was acknowledged: it is the path that takes no more
     if conn.starved and sent_any:
         send_room.feed(conn, now)
     watch = conn.chrono
@@ -218,7 +231,8 @@ def _better_later(conn: ConnectionCore, limit: Octets, mss: Octets, now: Micros)
     records = recovery.scoreboard.records
     if not records or recovery.ca_state > CWR or now - conn.last_sent_at > MILLISECOND:
         return False
-    if limit >= most_at_once(mss) or 3 * limit >= min(tcb.snd_wnd, recovery.cc.cwnd * mss):
+    most = most_at_once(mss) if recovery.pace is None else super_segment.burst(conn, mss) * mss
+    if limit >= most or 3 * limit >= min(tcb.snd_wnd, recovery.cc.cwnd * mss):
         return False
     srtt = conn.rtt.srtt
     return records[0].sent_at + srtt - now <= min(srtt >> 1, MILLISECOND)
@@ -246,6 +260,9 @@ def _hold_small(conn: ConnectionCore) -> bool:
 
 def _restart_after_idle(conn: ConnectionCore, now: Micros) -> None:
     """RFC 5681 4.1: after an RTO without sending, what cwnd knew of the path is stale; halve it per RTO of idleness."""
+    if isinstance(conn.recovery, ModelRecovery):
+        conn.recovery.on_restart(now)
+        return
     idle = now - conn.last_sent_at
     rto = conn.rtt.rto
     if conn.last_sent_at < 0 or idle <= rto:

@@ -31,7 +31,7 @@ class Recovery(Reduction):
         facts = acks.facts
         facts.reset()
         prior_una, prior_delivered = tcb.snd_una, self.delivered
-        prior_lost, prior_packets = board.lost_out, board.packets_out
+        prior_lost, prior_packets = board.total_lost, board.packets_out
         prior_highest = acks.highest_sacked
         if blocks and tcb.sack_ok:
             self.delivered += acks.selective(blocks, ack, self.high_seq, now)
@@ -45,6 +45,8 @@ class Recovery(Reduction):
                 self.cc.on_round()
             if not tcb.sack_ok:
                 newly = self._remove_reno_sacks(facts.acked)
+                if facts.retransmission_acked:  # it may have been what arrived, and the others before (RFC 5682 2.1)
+                    facts.original_delivered = False
             elif facts.reordered_from < prior_highest:
                 self._note_reordering(prior_highest)
             self.delivered += newly
@@ -61,10 +63,10 @@ class Recovery(Reduction):
         if rate.newest is not None:
             if rate.newest.end > tcb.iss + 1:  # a SYN says nothing of rates
                 rate.close(rate.newest, self.delivered, now)
-            rate.newest = None
         elif newly_delivered:
             rate.delivered_at = now
-        self._control(newly_delivered, max(0, board.lost_out - prior_lost), now)
+        self._control(newly_delivered, board.total_lost - prior_lost, now)
+        rate.newest = None
         return facts.acked > 0
 
     def on_clean_ack(self, ack: Seq, now: Micros) -> None:

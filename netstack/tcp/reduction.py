@@ -8,6 +8,7 @@ from netstack.counters import Tally
 from netstack.tcp import why
 from netstack.tcp.acknowledge import Acknowledger
 from netstack.tcp.congestion import INFINITE, CongestionControl
+from netstack.tcp.pace import Pace
 from netstack.tcp.rack import MAX_REORDERING, Rack
 from netstack.tcp.rate import Rate
 from netstack.tcp.rto import RttEstimator
@@ -48,6 +49,7 @@ class Reduction:
         "max_packets_out",
         "mib",
         "new_data_waits",
+        "pace",
         "prefer_new",
         "prr_out",
         "rack",
@@ -73,6 +75,8 @@ class Reduction:
     def __init__(self, tcb: Tcb, cc: CongestionControl, rtt: RttEstimator, config: TcpConfig, mib: Tally) -> None:
         self.tcb = tcb
         self.cc = cc
+        self.pace: Pace | None = None
+        """None: what may leave leaves at once."""
         self.rtt = rtt
         self.config = config
         self.mib = mib

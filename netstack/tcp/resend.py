@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netstack.tcp import why
+from netstack.tcp import super_segment, why
 from netstack.tcp.emit import segment, send_range
 from netstack.tcp.reduction import CWR, LOSS
-from netstack.tcp.scoreboard import Sent
+from netstack.tcp.scoreboard import Pushed, Sent
 from netstack.units import Micros
 from netstack.wire.tcp import ACK, FIN, PSH
 
@@ -20,7 +20,7 @@ def send_lost(conn: ConnectionCore, now: Micros) -> None:
     recovery, tcb = conn.recovery, conn.tcb
     board, mss = recovery.scoreboard, conn.send_mss
     edge = tcb.snd_una + tcb.snd_wnd
-    sent_any = False
+    sent_any, pace = False, recovery.pace
     i = board.find(board.pending_from)
     while board.pending_out and i < len(board.records):
         record = board.records[i]
@@ -31,6 +31,10 @@ def send_lost(conn: ConnectionCore, now: Micros) -> None:
         quota = recovery.cc.cwnd - board.in_flight()
         if quota <= 0 or (record.seq >= edge and record.seq != tcb.snd_una):
             break
+        if pace is not None:
+            if pace.holds(conn, now):
+                break
+            quota = min(quota, super_segment.burst(conn, mss))
         if record.segments > quota and record.seq + quota * mss < record.end - record.fin:
             board.split(i - 1, record.seq + quota * mss, mss)
         retransmit(conn, record, now, why.RETRANSMISSION)
@@ -49,8 +53,10 @@ def retransmit(conn: ConnectionCore, record: Sent, now: Micros, rule: str) -> No
     length = min(record.end, buffer.end) - record.seq
     if record.end > buffer.end:
         flags |= FIN
-    if record.end >= buffer.end and length:
+    if length and (record.end >= buffer.end or isinstance(record, Pushed)):
         flags |= PSH
+    elif length > conn.send_mss:
+        flags |= super_segment.pushed(conn, record.segments, conn.send_mss)
     conn.plain = False  # a clean ACK samples the RTT of what it acknowledges (Karn: not of this)
     recovery = conn.recovery
     if rule == why.TAIL_PROBE:  # nothing is known to be lost: pipe and undo do not count it (Linux)
@@ -59,6 +65,7 @@ def retransmit(conn: ConnectionCore, record: Sent, now: Micros, rule: str) -> No
     else:
         recovery.scoreboard.mark_retransmitted(record, now)
         recovery.note_retransmission(record.segments, now)
+    recovery.rate.settle()
     recovery.rate.stamp(record, recovery.delivered, False, now)
     recovery.total_retrans += record.segments
     recovery.acks.retransmitted += record.segments
@@ -73,6 +80,8 @@ def retransmit(conn: ConnectionCore, record: Sent, now: Micros, rule: str) -> No
         in_loss = recovery.ca_state == LOSS
         mib["TcpExtTCPSlowStartRetrans" if in_loss else "TcpExtTCPFastRetrans"] += record.segments
     send_range(conn, record.seq, length, flags, conn.send_mss, now, rule)
+    if recovery.pace is not None:
+        recovery.pace.spend(conn, length, now)
 
 
 def send_loss_probe(conn: ConnectionCore, now: Micros) -> None:
@@ -94,6 +103,8 @@ def send_loss_probe(conn: ConnectionCore, now: Micros) -> None:
         tcb.snd_nxt = end
         conn.tlp_is_retransmission = False
         send_range(conn, record.seq, length, flags, mss, now, why.TAIL_PROBE)
+        if recovery.pace is not None:
+            recovery.pace.spend(conn, length, now)
     else:
         last = board.records[-1]
         before_it = (last.end - last.fin - 1 - last.seq) // mss * mss

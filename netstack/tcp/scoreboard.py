@@ -50,12 +50,18 @@ class Sent:
         """Retransmitted and neither acknowledged nor found lost again since."""
 
 
+class Pushed(Sent):
+    """One that ends where the user's write did, or where a push was due: PSH, also when it is sent again (Linux)."""
+
+    __slots__ = ()
+
+
 class Scoreboard:
     """Records from SND.UNA to SND.NXT, and the counts that the pipe is made of."""
 
     __slots__ = (
         "lost_out", "mss", "packets_out", "pending_from", "pending_out", "records", "retrans_out",
-        "retransmissions_lost", "sacked_out",
+        "retransmissions_lost", "sacked_out", "total_lost",
     )  # fmt: skip
 
     def __init__(self, mss: Octets = 0) -> None:
@@ -72,6 +78,8 @@ class Scoreboard:
         """Lost and not on its way again: what waits to be sent once more."""
         self.pending_from: Seq = 0
         """No such record lies below this."""
+        self.total_lost = 0
+        """Segments found lost, ever; one that is lost again counts again (Linux)."""
         self.retransmissions_lost = 0
         """How many retransmissions were lost as well, ever."""
 
@@ -106,7 +114,7 @@ class Scoreboard:
     def split(self, i: int, at: Seq, mss: Octets) -> None:
         """Cut record `i` in two at `at` (strictly inside); both halves keep its marks."""
         whole = self.records[i]
-        right = Sent(at, whole.end, 0, whole.sent_at)
+        right = type(whole)(at, whole.end, 0, whole.sent_at)
         right.times, right.sacked, right.lost = whole.times, whole.sacked, whole.lost
         right.retransmitted = whole.retransmitted
         right.first_at, right.delivered_at = whole.first_at, whole.delivered_at
@@ -114,6 +122,7 @@ class Scoreboard:
         before = whole.segments
         right.fin, whole.fin = whole.fin, 0
         whole.end = at
+        whole.__class__ = Sent
         whole.segments = max(1, -(-(at - whole.seq) // mss))
         right.segments = max(1, -(-(right.end - right.fin - at) // mss))
         self._grow(whole, whole.segments + right.segments - before)
@@ -157,6 +166,7 @@ class Scoreboard:
         if not self.pending_out or record.seq < self.pending_from:
             self.pending_from = record.seq
         self.pending_out += record.segments
+        self.total_lost += record.segments
         if record.retransmitted:
             record.retransmitted = False
             self.retrans_out -= record.segments

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netstack.tcp.info import pacing_rate
+from netstack.tcp.congestion.bbr import MIN_TSO_RATE
+from netstack.tcp.pace import pacing_rate
 from netstack.units import Octets
 from netstack.wire.tcp import PSH
 
@@ -23,11 +24,13 @@ _LEAST = 2
 
 def burst(conn: ConnectionCore, mss: Octets) -> int:
     """Segments in one of Linux's super-segments (tcp_tso_autosize): never more than half of cwnd."""
-    octets = pacing_rate(conn) >> 10
+    rate, cc = pacing_rate(conn), conn.recovery.cc
+    octets = rate >> 10
     halvings = conn.rtt.min_rtt >> 9
     if conn.rtt.min_rtt and halvings < 32:
         octets += _GSO_MAX >> halvings
-    return min(max(min(octets, _GSO_MAX) // mss, _LEAST), max(conn.recovery.cc.cwnd >> 1, 1))
+    least = 1 if cc.is_model and rate < MIN_TSO_RATE else _LEAST
+    return min(max(min(octets, _GSO_MAX) // mss, least), max(cc.cwnd >> 1, 1))
 
 
 def pushed(conn: ConnectionCore, segments: int, mss: Octets) -> int:

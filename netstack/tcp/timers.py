@@ -114,6 +114,9 @@ def expire(conn: ConnectionCore, now: Micros) -> None:
             report.fired(conn, kind, now)
         conn.timer_at = 0
         _FIRED[kind](conn, now)
+    if conn.pace_at and now >= conn.pace_at:
+        conn.pace_at = 0
+        conn.mark()
     if conn.keepalive_at and now >= conn.keepalive_at and conn.tcb.state is not CLOSED:
         if watched:
             report.fired(conn, report.KEEPALIVE, now)

@@ -8,6 +8,8 @@ from netstack.tcp import report, send_room, why
 from netstack.tcp.autotune import buffer_for
 from netstack.tcp.core import ConnectionCore
 from netstack.tcp.emit import MAX_SUPER_SEGMENT
+from netstack.tcp.modelled import begin, choose
+from netstack.tcp.pace import Pace
 from netstack.tcp.state import CLOSED, FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Cause
 from netstack.units import Octets
 
@@ -217,9 +219,13 @@ class UserCalls(ConnectionCore):
             window.locked = True
         recovery = self.recovery
         if options.congestion and options.congestion != recovery.cc.name:
-            old = recovery.cc
-            recovery.cc = self.tcp.congestion(options)
-            recovery.cc.cwnd, recovery.cc.ssthresh = old.cwnd, old.ssthresh
+            old, new = recovery.cc, self.tcp.congestion(options)
+            new.cwnd, new.ssthresh = old.cwnd, old.ssthresh
+            choose(recovery, new)
+            if self.tcb.state.synchronized:
+                begin(recovery, self.tcp.now)
+        if options.paced and recovery.pace is None:
+            recovery.pace = Pace()
         if self.tcb.state is not CLOSED:
             self.mark()
         if self.tcp.events is not None:

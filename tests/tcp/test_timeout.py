@@ -117,7 +117,7 @@ def test_the_timer_stops_when_nothing_is_outstanding(wire):  # 5.2
 
 def test_sending_more_does_not_restart_it(wire):  # 5.1
     wire.established(nodelay=True).send(100).tx("P. 1:101(100) ack 1").after(200 * MILLISECOND)
-    wire.send(100).tx("P. 101:201(100) ack 1").quiet(100 * MILLISECOND - 1).after(1).tx(". 1:101(100) ack 1")
+    wire.send(100).tx("P. 101:201(100) ack 1").quiet(100 * MILLISECOND - 1).after(1).tx("P. 1:101(100) ack 1")
 
 
 def test_timeout_sends_the_first_segment_and_starts_slowly(wire):  # 5.4; RFC 5681 3.1: cwnd 1, then slow start

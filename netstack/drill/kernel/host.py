@@ -18,11 +18,12 @@ from netstack.drill.options import PREFIX, Options
 from netstack.drill.outcome import Unsupported
 from netstack.drill.symbols import CA_STATES, STATES
 from netstack.host.tun import VNET, enter_namespace, open_sniffer, open_tun, set_sysctl
-from netstack.tcp.info_layout import LONGEST, decode
+from netstack.tcp.info_layout import LONGEST, decode, decode_congestion
 from netstack.units import Micros, Octets
 
 PACKET_OUTGOING = 4
 SCM_TIMESTAMPNS = 35
+TCP_CC_INFO = 26
 NEEDS_CSUM, GSO_TCPV4, GSO_TCPV6 = 1, 1, 4
 SOON = 0.002
 """Seconds after which a call that has not returned counts as blocked."""
@@ -115,9 +116,11 @@ class KernelHost:
         return ignored
 
     def tcp_info(self, fd: int) -> Mapping[str, int]:
-        """From getsockopt. Without such a socket there are no fields."""
+        """From getsockopt, TCP_CC_INFO's fields among them. Without such a socket there are no fields."""
         try:
-            return decode(self.sockets.getsockopt(fd, socket.IPPROTO_TCP, socket.TCP_INFO, LONGEST))
+            info = decode(self.sockets.getsockopt(fd, socket.IPPROTO_TCP, socket.TCP_INFO, LONGEST))
+            model = decode_congestion(self.sockets.getsockopt(fd, socket.IPPROTO_TCP, TCP_CC_INFO, LONGEST))
+            return {**info, **model}
         except OSError:
             return {}
 

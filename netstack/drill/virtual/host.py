@@ -157,7 +157,9 @@ class StackHost:
             return {}
         if sock.listener is not None:
             return listener_info(sock.listener)
-        return {} if sock.connection is None else tcp_info(sock.connection, self.clock)
+        if sock.connection is None:
+            return {}
+        return {**tcp_info(sock.connection, self.clock), **sock.congestion_info()}
 
     def explain(self, fd: int | None, local: Address | None, remote: Address | None) -> str:
         """State, SND and RCV variables, relative to the initial numbers."""

@@ -21,6 +21,8 @@ class Cubic:
         "ssthresh",
     )  # fmt: skip
     name = "cubic"
+    pacing_rate = 0
+    is_model = False
 
     def __init__(self, initial_cwnd: int) -> None:
         self.cwnd = initial_cwnd

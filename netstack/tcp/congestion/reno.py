@@ -9,6 +9,8 @@ class Reno:
 
     __slots__ = ("_credit", "cwnd", "ssthresh")
     name = "reno"
+    pacing_rate = 0
+    is_model = False
 
     def __init__(self, initial_cwnd: int) -> None:
         self.cwnd = initial_cwnd
