@@ -151,11 +151,15 @@ class Memory:
             return True
         return conn.receive_buffer.charge < self._tcp.config.rmem[0] or self._has_share(conn)
 
-    def may_queue(self, conn: ConnectionCore) -> bool:
-        """Whether `conn` may add to what it has to send."""
-        if not self.pressed:
-            return True
-        return len(conn.send_buffer) < self._tcp.config.wmem[0] or self._has_share(conn)
+    def room(self, conn: ConnectionCore) -> Octets:
+        """Under pressure: how many octets `conn` may add to what it has to send, its own limit aside."""
+        config = self._tcp.config
+        granted = max(config.wmem[0] - len(conn.send_buffer), 0)
+        if not self._has_share(conn):
+            return granted
+        high = config.mem[2]
+        share = high // len(self._tcp.connections) - conn.charged if self.pressed else high
+        return max(granted, share)
 
     def _has_share(self, conn: ConnectionCore) -> bool:
         self.settle(conn)

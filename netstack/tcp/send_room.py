@@ -46,7 +46,9 @@ def room(conn: ConnectionCore) -> Octets:
     """Octets that may be queued now."""
     queued = len(conn.send_buffer)
     space = limit(conn) - queued
-    if space <= 0 or not conn.tcp.memory.may_queue(conn):
+    if conn.tcp.memory.pressed:
+        space = min(space, conn.tcp.memory.room(conn))
+    if space <= 0:
         return 0
     lowat = low_water(conn)
     if lowat < queued + space:
@@ -54,7 +56,7 @@ def room(conn: ConnectionCore) -> Octets:
         if waiting >= lowat:
             return 0
         # As Linux, which looks each time it begins another super-segment.
-        whole = _WHOLE // conn.send_mss * conn.send_mss
+        whole = max(_WHOLE // conn.send_mss, 1) * conn.send_mss
         space = min(space, -(-(lowat - waiting) // whole) * whole)
     return space
 

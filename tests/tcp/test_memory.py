@@ -220,7 +220,7 @@ def test_under_pressure_who_has_more_than_a_share_sends_no_more(wire):
     assert wire.stack.tcp.memory.pressed
     # The least is granted to everybody, a share of 40 KiB to those who have less.
     wires[2].send(30_000).take()
-    wires[0].send(3_000).send(3_000).send(3_000, accepted=0).take()
+    wires[0].send(3_000).send(3_000, accepted=1_096).send(3_000, accepted=0).take()
 
 
 def test_nobody_gets_more_when_all_is_used(wire):
@@ -345,3 +345,22 @@ def test_writable_means_a_third_is_free(wire):  # Linux; send takes less as well
     wire.rx(". 1:1(0) ack 3001")
     assert wire.conn.writable == bool(wire.told) is True
     wire.rx(". 1:1(0) ack 9001")
+
+
+def test_one_write_each_does_not_exceed_what_all_may_have(wire):
+    """Memory is short: an empty send buffer is granted its share or tcp_wmem[0], not whatever comes in one piece."""
+    wire.setup(mem=(100_000, 200_000, 300_000)).listen(backlog=100)
+    took = [wire.another(port).established(win=0, rtt=0).conn.send(bytes(200_000)) for port in range(40_000, 40_040)]
+    assert took[0] == 200_000
+    assert all(4_096 <= octets <= 300_000 // (n + 3) for n, octets in enumerate(took[2:40]) if n < 30)
+    assert sum(took) < 2 * 300_000
+
+
+def test_a_share_is_what_is_left_of_it(wire):
+    """Who has something already gets what is missing, and less than his share is no reason to grant all of it."""
+    wire.setup(mem=(10_000, 20_000, 100_000)).listen(backlog=100)
+    first, second = (wire.another(port).established(win=0, rtt=0).conn for port in (40_001, 40_002))
+    assert first.send(bytes(30_000)) == 30_000
+    assert wire.stack.tcp.memory.pressed
+    assert 10_000 <= second.send(bytes(90_000)) <= 50_000
+    assert second.send(bytes(90_000)) <= 4_096

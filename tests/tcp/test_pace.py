@@ -109,10 +109,12 @@ def test_tcp_info_tells_the_rate_and_the_limit(wire):
 def test_the_ratios_are_configured(wire):
     paced(wire, UNLIMITED, pacing_ss_ratio=300, pacing_ca_ratio=150)
     cc = wire.conn.recovery.cc
+    cwnd, ssthresh = cc.cwnd, cc.ssthresh
     cc.cwnd = 20
     assert tcp_info(wire.conn, wire.bench.now)["pacing_rate"] == 3 * 20 * 1000 * 10
     cc.ssthresh = 20
     assert tcp_info(wire.conn, wire.bench.now)["pacing_rate"] == 3 * 20 * 1000 * 10 // 2
+    cc.cwnd, cc.ssthresh = cwnd, ssthresh
 
 
 @pytest.mark.parametrize(

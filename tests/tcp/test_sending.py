@@ -223,3 +223,8 @@ def test_every_algorithm_carries_a_transfer(wire, algorithm):
         wire.after(50 * MILLISECOND).rx(f". 1:1(0) ack {right}")
         ack = right
     assert ack == 200_001
+
+
+def test_notsent_lowat_where_a_segment_exceeds_what_linux_sends_in_one_piece(wire):
+    wire.setup(mtu=65_521).established("mss 65481,nop,wscale 14", notsent_lowat=1)
+    wire.send(200_000, accepted=65_481).take()
