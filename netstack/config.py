@@ -53,6 +53,17 @@ class TcpConfig:
     delack_max: Micros = 200 * MILLISECOND
     reordering: int = 3
     """Duplicate ACKs that mean loss (RFC 5681's threshold)."""
+    max_reordering: int = 300
+    """Segments: the largest reordering degree a path is believed to have."""
+    recovery: int = 1
+    """RACK's switches (RFC 8985 6.2 step 4): 2, the reordering window does not adapt; 4, it does not go by the number
+    of duplicate ACKs either. RACK itself is always on, as in Linux since 6.17."""
+    early_retrans: int = 3
+    """3 or 4: tail loss probes (RFC 8985 7); less: none."""
+    frto: int = 2
+    """RFC 5682; 0: never."""
+    thin_linear_timeouts: bool = False
+    """A flow with fewer than four segments out does not back off at its first timeouts."""
     limit_output: Octets = 256 * 1024
     """What one connection sends at most in one go, before others and arriving ACKs get their turn (as Linux's TSQ)."""
     slow_start_after_idle: bool = True
@@ -60,6 +71,10 @@ class TcpConfig:
     """Per cent of cwnd per SRTT: what who is paced sends at while cwnd is below half of ssthresh, and above."""
     pacing_ca_ratio: int = 120
     fin_timeout: Micros = 60 * SECOND
+    rfc1337: bool = False
+    """RFC 1337 3: a RST does not end TIME-WAIT."""
+    reflect_tos: bool = False
+    """What a listener answers, and its connections, bear the traffic class of the peer's SYN."""
     timewait_len: Micros = 60 * SECOND
     """2 MSL as Linux has it; RFC 9293 3.4.2 says MSL is 2 minutes."""
     max_tw_buckets: int = 65_536

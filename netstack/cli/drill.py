@@ -10,6 +10,7 @@ import click
 
 from netstack.drill.explain import ladder
 from netstack.drill.outcome import FAILED, PASSED, SKIPPED, Outcome
+from netstack.drill.preprocess import definitions
 from netstack.drill.runner import Wishes, run_text
 
 LABELS = {PASSED: "ok", FAILED: "FAIL", SKIPPED: "skip"}
@@ -32,11 +33,12 @@ LABELS = {PASSED: "ok", FAILED: "FAIL", SKIPPED: "skip"}
 @click.option("-j", "jobs", metavar="N", type=click.IntRange(1), default=1, help="Run N scripts at a time.")
 @click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Also write the verdicts as JUnit XML.")
 @click.option("--tolerance", metavar="USECS", type=click.IntRange(0), help="Override the scripts' --tolerance_usecs.")
+@click.option("-D", "--define", "defines", metavar="SYMBOL=VALUE", multiple=True, help="Define a symbol, as --define.")
 @click.option("--explain", is_flag=True, help="Draw each exchange as a ladder with the state of both ends.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell settings that were ignored and packets no line asked for.")
 def command(
     scripts: tuple[Path, ...], against: str, relaxed: bool, jobs: int, junit: Path | None, tolerance: int | None,
-    explain: bool, verbose: bool,
+    defines: tuple[str, ...], explain: bool, verbose: bool,
 ) -> int:  # fmt: skip
     """Run packetdrill SCRIPTS (files, or directories with *.pkt in them).
 
@@ -48,7 +50,7 @@ def command(
       netstack drill --explain tests/drill/handshake/passive_open.pkt
       sudo netstack drill --against kernel tests/drill/loss
     """
-    wishes = Wishes(relaxed, explain, tolerance)
+    wishes = Wishes(relaxed, explain, tolerance, tuple(definitions([("define", one) for one in defines]).items()))
     outcomes = []
     for outcome in _run_all(_find(scripts), against, wishes, jobs):
         outcomes.append(outcome)

@@ -83,10 +83,24 @@ def message(item: Expression) -> Braces:
     """The msghdr of sendmsg and recvmsg."""
     if not isinstance(item, Braces):
         raise Unsupported("a message that is not in braces")
-    control = item.get("msg_control")
-    if control is not None and not isinstance(control, Unspecified) and control != Array(()):
-        raise Unsupported("control messages")
     return item
+
+
+def control(item: Expression | None) -> list[tuple[int, int, bytes]]:
+    """The control messages that sendmsg hands over, each with an integer of 32 bits."""
+    if item is None or isinstance(item, Unspecified):
+        return []
+    if not isinstance(item, Array):
+        raise Unsupported("a msg_control that is not a list")
+    messages = []
+    for one in item.items:
+        if not isinstance(one, Braces):
+            raise Unsupported("a control message that is not in braces")
+        level, kind, data = (one.get(name) for name in ("cmsg_level", "cmsg_type", "cmsg_data"))
+        if level is None or kind is None or data is None:
+            raise Unsupported("a control message without level, type and data")
+        messages.append((integer(level), integer(kind), (integer(data) & 0xFFFF_FFFF).to_bytes(4, "little")))
+    return messages
 
 
 def option_value(item: Expression, length: Expression) -> bytes:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
+from netstack.drill.constants import CODE_NAMES
 from netstack.drill.nodes import Event, ScriptError
 from netstack.drill.outcome import Mismatch, Unsupported
-from netstack.drill.symbols import CODE_NAMES
 
 FILENAME = "<code of the script>"
 _PRINT = re.compile(r"^(\s*)print\s+([^(\n].*)$", re.M)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from netstack.drill.codec import ICMP, ICMPV6, IPPROTO_TCP, IPPROTO_UDP, Datagram
+from netstack.drill.constants import SOCK_STREAM
 from netstack.drill.flow import Flow
 from netstack.drill.host import Address
 from netstack.drill.nodes import Packet, TcpSegment, UdpDatagram
-from netstack.drill.symbols import SOCK_STREAM
 
 
 @dataclass(slots=True)
@@ -35,6 +35,10 @@ class Connections:
         """A new socket: it is the one under test from now on."""
         self.descriptor = self.descriptors[script] = Descriptor(script, live, type_)
         self.flow = None
+
+    def other(self, script: int, live: int) -> None:
+        """A descriptor that is no socket: a pipe's end, a file, an epoll instance."""
+        self.descriptors[script] = Descriptor(script, live, 0)
 
     def accepted(self, script: int, live: int, peer: Address) -> None:
         """A child of a listener has a descriptor now."""

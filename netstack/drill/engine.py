@@ -1,5 +1,6 @@
 """Runs the events of one script on a host, in order, and judges what the host does."""
 
+import re
 from dataclasses import dataclass, field
 
 from netstack.drill import inbound, notation
@@ -44,13 +45,15 @@ class Run:
     def __init__(self, script: Script, host: Host, manner: Manner, read: Read = lambda name: None) -> None:
         self.script, self.host, self.manner, self.read = script, host, manner, read
         self.connections = Connections((host.local, manner.local_port), (host.remote, manner.remote_port))
-        self.calls = Calls(host, self.connections)
+        self.calls = Calls(host, self.connections, lambda apart: abs(apart) <= manner.rules.tolerance)
         self.clockwork = Clockwork(manner.rules.tolerance)
         self.timeline: list[Entry] = []
         self.expecting = Expecting(host, self.connections, manner.rules, self.timeline, manner.strict_segments)
         self.blocked: Blocked | None = None
         self.moments: list[Moment] = []
         self.ignored: list[str] = []
+        self.counted: dict[str, int] = {}
+        """Counters when the script last looked."""
         self.line = 0
 
     def execute(self) -> None:
@@ -162,11 +165,30 @@ class Run:
         self._reap()
 
     def _command(self, event: Event, command: Command) -> None:
-        settings = read_settings(command.text, self.read)
-        if settings.ignored:
-            raise Unsupported(f"the command `{settings.ignored[0]}`")
+        settings = read_settings(command.text, self.read, usual=False)
+        if settings.refused or settings.ignored:
+            raise Unsupported(f"the command `{settings.refused or settings.ignored[0]}`")
         self.timeline.append(Entry(self.host.now(), f"`{' '.join(command.text.split())}`", event.line))
         self.ignored += self.host.configure(settings.values)
+        if settings.recount:
+            self._count(event, settings.counted)
+        if settings.pause:
+            self.host.run_until(self.host.now() + settings.pause)
+
+    def _count(self, event: Event, asked: list[list[str]]) -> None:
+        """`nstat`, `nstat | grep NAME`: what was counted since the last such look; a line of it has to match."""
+        now = dict(self.host.counters())
+        rows = [f"{name:<32}{now[name] - self.counted.get(name, 0):<15} 0.0" for name in sorted(now)]
+        rows = [row for row in rows if int(row.split()[1])]
+        for patterns in asked:
+            try:
+                found = any(all(re.search(pattern, row) for pattern in patterns) for row in rows)
+            except re.error as error:
+                raise Unsupported(f"the pattern {patterns}: {error}") from None
+            if not found:
+                told = f"counters: no line matches {' and '.join(patterns)}"
+                raise Mismatch(event.line, told, event.text, "nstat shows", rows)
+        self.counted = now
 
     def _note_state(self) -> None:
         if self.manner.explain and self.timeline:

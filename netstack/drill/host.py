@@ -30,16 +30,24 @@ class Host(Protocol):
 
     System calls by name for `start`, with the arguments and values of the C library's, buffers as bytes:
     socket(family, type, protocol) -> fd; bind(fd, address); listen(fd, backlog); accept(fd, flags) -> (fd, address);
-    connect(fd, address); recv(fd, octets, flags) -> bytes; send(fd, data, flags, address or None) -> octets;
-    shutdown(fd, how); close(fd); fcntl(fd, command, argument) -> int; ioctl(fd, request, argument) -> int (what the
-    kernel wrote); setsockopt(fd, level, name, value: bytes); getsockopt(fd, level, name, length) -> bytes;
-    poll([(fd, events)], timeout in ms) -> [revents]. Errors are OSErrors with errno.
+    getsockname(fd), getpeername(fd) -> address; connect(fd, address); shutdown(fd, how); close(fd);
+    recv(fd, octets, flags) -> bytes; recvmsg(fd, octets, room for control messages, flags) -> Received;
+    send(fd, data, flags, address or None, control messages) -> octets; send_from(fd, pointer, octets, flags) -> octets
+    (a pointer that the script made up); sendfile(out, in, offset or None, octets) -> octets;
+    splice(in, out, octets, flags) -> octets; pipe(flags) -> (fd to read, fd to write); open(path, flags) -> fd;
+    fcntl(fd, command, argument) -> int; ioctl(fd, request, argument) -> int (what the kernel wrote);
+    setsockopt(fd, level, name, value: bytes); getsockopt(fd, level, name, length) -> bytes;
+    poll([(fd, events)], timeout in ms) -> [revents]; epoll_create() -> fd;
+    epoll_ctl(fd, operation, fd, events, data); epoll_wait(fd, most, timeout in ms) -> [(events, data)]; usleep(us).
+    Errors are OSErrors with errno.
     """
 
     name: str
     local: bytes
     remote: bytes
     """Address octets of both ends."""
+    origin: Micros
+    """What the clock of timestamps in control messages shows when the script's is 0."""
 
     def now(self) -> Micros:
         """The clock."""
@@ -66,11 +74,15 @@ class Host(Protocol):
         ...
 
     def configure(self, settings: Mapping[str, str]) -> list[str]:
-        """Apply settings by sysctl name (net.ipv4.tcp_sack); returns those it does not know."""
+        """Apply settings as `settings.Settings.values` names them; returns those that mean nothing here."""
         ...
 
     def tcp_info(self, fd: int) -> Mapping[str, int]:
         """TCP_INFO by Linux's names without `tcpi_`."""
+        ...
+
+    def counters(self) -> Mapping[str, int]:
+        """What nstat would show, by its names, since the beginning."""
         ...
 
     def explain(self, fd: int | None, local: Address | None, remote: Address | None) -> str:

@@ -5,7 +5,7 @@ import re
 from netstack.drill.nodes import Anchor, Call, Code, Command, Event, Packet, Script, ScriptError, When
 from netstack.drill.parse_call import parse_call
 from netstack.drill.parse_packet import parse_packet
-from netstack.drill.preprocess import conditional, definitions, split_options, substitute
+from netstack.drill.preprocess import GIVEN, conditional, definitions, split_options, substitute
 from netstack.drill.scan import Scanner
 from netstack.units import Micros
 
@@ -19,7 +19,7 @@ def parse(text: str, name: str = "script", defined: dict[str, str] | None = None
     symbols = {**definitions(options), **(defined or {})}
     text = conditional(text, symbols)
     options, at = split_options(text)
-    scanner = Scanner(text[:at] + substitute(text[at:], symbols), at)
+    scanner = Scanner(text[:at] + substitute(text[at:], {**GIVEN, **symbols}), at)
     init = _command(scanner)
     events: list[Event] = []
     cleanup = None

@@ -1,5 +1,7 @@
 """TCP options as scripts write them: `<mss 1460,nop,wscale 7>`."""
 
+import re
+
 from netstack.drill.nodes import (
     AccEcn,
     Eol,
@@ -14,8 +16,11 @@ from netstack.drill.nodes import (
     Timestamps,
     WindowScale,
 )
+from netstack.drill.outcome import Unsupported
 from netstack.drill.scan import Scanner
 
+_NOT_SPOKEN = re.compile(r"(?:exp-|mp|dss|ao\b|tcp-?ao|echo|cookie|unknown)", re.I)
+"""Options that other tongues of the language name: Multipath TCP, TCP-AO, experiments."""
 _HEX = r"(?:[0-9a-fA-F]{2}\s*)+(?=[,>])"
 
 
@@ -61,6 +66,8 @@ def _option(scanner: Scanner) -> TcpOption:
         case _:
             scanner.at -= len(word) if word != "0x" else 0
             octets = _hex(scanner)
+            if not octets and _NOT_SPOKEN.match(word):
+                raise Unsupported(f"the TCP option {word}")
             if not octets:
                 raise scanner.error("expected a TCP option")
             return RawOptions(octets)

@@ -107,7 +107,7 @@ def _tcp(scanner: Scanner) -> TcpSegment:
         ack = scanner.number("an acknowledgment number")
         ack_raw = scanner.take("!") is not None
     window: int | None = None
-    if scanner.take(r"win\b") and not scanner.take(r"\.\.\."):
+    if scanner.take(r"win\b") and not scanner.take(r"\.\.\.|\*"):
         window = scanner.number("a window", 65_535)
     urgent = scanner.number("an urgent pointer", 65_535) if scanner.take(r"urg\b") else 0
     options = parse_options(scanner) if scanner.peek("<") else ()

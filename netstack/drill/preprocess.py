@@ -36,6 +36,16 @@ def split_options(text: str) -> tuple[list[tuple[str, str]], int]:
             return options, at
 
 
+GIVEN = {
+    "TFO_COOKIE": "3021b9d889017eeb",
+    "TFO_COOKIE_ZERO": "b7c12350a90dc8f5",
+    "CMSG_LEVEL_IP": "SOL_IP",
+    "CMSG_TYPE_RECVERR": "IP_RECVERR",
+}
+"""What scripts expect their runner to define, for IPv4: the Fast Open cookies that Linux gives the usual remote address
+(RFC 7413 4.1.2) with the usual key, a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4, and with zeros, and where errors are told."""
+
+
 def definitions(options: list[tuple[str, str]]) -> dict[str, str]:
     """The symbols of every `--define=SYM=value` (value 1 when there is none)."""
     defined = {}
@@ -44,7 +54,7 @@ def definitions(options: list[tuple[str, str]]) -> dict[str, str]:
             if value[:1] == value[-1:] == '"' and "=" in value:
                 value = value[1:-1]  # --define="SYM=value"
             symbol, _, meaning = value.partition("=")
-            defined[symbol] = meaning or "1"
+            defined[symbol] = meaning or "1"  # as with a C compiler's -D
     return defined
 
 

@@ -25,12 +25,14 @@ class Wishes:
     explain: bool = False
     tolerance: int | None = None
     """Microseconds; overrides the script's option."""
+    defined: tuple[tuple[str, str], ...] = ()
+    """Symbols beside those that the script defines, which they override."""
 
 
 def run_text(text: str, name: str, open_host: OpenHost, wishes: Wishes, read: Read = lambda name: None) -> Outcome:
     """Parse and run a script. Every way it can end is an Outcome; `read` finds files that its commands name."""
     try:
-        script = parse(text, name)
+        script = parse(text, name, dict(wishes.defined))
         options = read_options(script)
         return _opened(script, options, open_host, wishes, read)
     except ScriptError as error:
@@ -61,6 +63,8 @@ def _run(script: Script, options: Options, host: Host, wishes: Wishes, read: Rea
     run = Run(script, host, manner, read)
     outcome = Outcome(script.name, timeline=run.timeline)
     try:
+        if settings.refused:
+            raise Unsupported(f"the command `{settings.refused}`")
         run.ignored += settings.ignored + host.configure(settings.values)
         run.execute()
         run.leftovers()

@@ -1,9 +1,12 @@
-"""What a script's commands set: sysctls read out of shell text, which is never handed to a shell."""
+"""What a script's commands set: sysctls and route metrics read out of shell text, which is never handed to a shell."""
 
 import re
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from netstack.drill.outcome import Unsupported
+from netstack.drill.shell import Line, simple_commands
+from netstack.units import MILLISECOND, SECOND, Micros
 
 USUAL = {
     "net.ipv4.tcp_rmem": "4096 540000 15728640",
@@ -22,16 +25,32 @@ USUAL = {
     "net.ipv4.tcp_recovery": "1",
     "net.ipv4.tcp_tso_win_divisor": "3",
     "net.ipv4.tcp_syncookies": "1",
+    "net.ipv4.tcp_fastopen": "0x70403",
+    "net.ipv4.tcp_fastopen_key": "a1a1a1a1-b2b2b2b2-c3c3c3c3-d4d4d4d4",
 }
 """What scripts take for given when they name a file of defaults that is not there."""
 
-_PROC = re.compile(r"/proc/sys/([\w./-]+)=(.*)", re.S)
-_ECHO = re.compile(r"""echo\s+(?:-n\s+)?["']?([^"'>]*?)["']?\s*>\s*/proc/sys/([\w./-]+)\s*$""")
-_SETTING = re.compile(r"(net[\w./-]*)\s*=\s*(.*)", re.S)
-_SHELL_FILE = re.compile(r"[\w./-]+\.sh$")
-_PIECE = re.compile(r"""(?:\\.|[^;&\n"']|"[^"]*"|'[^']*'|(?<!&)&(?!&)|["'])+""")
-_HARMLESS = {"", ":", "true", "set", "exit", "nstat", "modprobe", "kldload", "sleep", "sync"}
+_PROC = re.compile(r"/?proc/sys/([\w./-]+)=(.*)", re.S)
+_SETTING = re.compile(r"([\w./-]+)\s*=\s*(.*)", re.S)
+_SHELL_FILE = re.compile(r"[\w./~-]+\.sh$")
+_PYTHON_FILE = re.compile(r"[\w./~-]+\.py$")
+_WRAPPERS = {"sudo", "bash", "sh", "source", ".", "python", "python2", "python3", "env", "command", "exec", "/bin/sh"}
+_HARMLESS = {
+    ":", "true", "set", "exit", "modprobe", "kldload", "kldunload", "sync", "echo", "printf", "rm", "mkdir", "touch",
+    "cat", "ls", "cd", "pwd", "date", "uname", "id", "which", "test", "[", "[[", "export", "unset", "local", "return",
+    "trap", "shift", "read", "logger", "dmesg", "wait", "ulimit", "umask", "ethtool", "ss", "netstat",
+    "ifconfig", "rmmod", "insmod", "chmod", "kill", "killall", "pkill", "grep", "head", "tail", "lsmod", "arp",
+}  # fmt: skip
 """Words that begin lines without effect on an end under test."""
+_QUEUES = {"pfifo", "bfifo", "pfifo_fast", "noqueue", "fq_codel", "mq", "prio", "codel", "sfq"}
+"""Queueing disciplines that let single packets through as they come."""
+_METRICS = {
+    "mtu", "advmss", "window", "initcwnd", "initrwnd", "rto_min", "quickack", "hoplimit", "reordering", "ssthresh",
+    "cwnd", "rtt", "rttvar", "congctl", "features", "fastopen_no_cookie",
+}  # fmt: skip
+_TIMES = {"rto_min", "rtt", "rttvar"}
+_LOCKED = {"mtu", "congctl"}
+"""Metrics that may be locked."""
 
 Read = Callable[[str], str | None]
 """The text of a file named relative to the script; None when there is none."""
@@ -39,63 +58,153 @@ Read = Callable[[str], str | None]
 
 @dataclass(slots=True)
 class Settings:
-    """Sysctls in the order of their assignment, and the lines that were no such thing."""
+    """What a command asks for.
+
+    `values`: sysctls by name, metrics of the route to the remote end as `route.NAME` (times in microseconds), the
+    device's MTU as `link.mtu` and its queueing discipline as `link.qdisc`, in the order of their assignment.
+    """
 
     values: dict[str, str] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
+    """Lines that mean nothing here."""
+    refused: str = ""
+    """The first line that matters and that cannot be obeyed."""
+    pause: Micros = 0
+    """How long the command takes: its sleeps."""
+    counted: list[list[str]] = field(default_factory=list)
+    """Patterns that lines of nstat have to match, all of one list on one line."""
+    recount: bool = False
+    """nstat was called alone: what it shows later is counted from now."""
 
 
-def read_settings(text: str, read: Read, depth: int = 0) -> Settings:
-    """The settings that shell text makes, files that it names included."""
+def read_settings(text: str, read: Read, usual: bool = True) -> Settings:
+    """The settings that shell text makes, files that it names included.
+
+    `usual`: a file of defaults that is not there means `USUAL`.
+    """
     found = Settings()
-    for line in _lines(text):
-        _one_line(line, read, depth, found)
+    _lines(text, read, usual, 0, found)
     return found
 
 
-def _lines(text: str) -> list[str]:
-    """Commands, one each: split at newlines, `;` and `&&` outside quotes, continuation lines joined."""
-    pieces = _PIECE.findall(re.sub(r"#[^\n]*", "", text.replace("\\\n", " ")))
-    return [piece.strip() for piece in pieces if piece.strip()]
+def _lines(text: str, read: Read, usual: bool, depth: int, found: Settings) -> None:
+    lines = simple_commands(text)
+    for i, line in enumerate(lines):
+        fed_by = lines[i - 1] if line.after == "|" and i else None
+        if fed_by is not None:
+            _filter(fed_by, line, found)
+        else:
+            _one_line(line, read, usual, depth, found)
 
 
-def _one_line(line: str, read: Read, depth: int, found: Settings) -> None:
-    if echo := _ECHO.match(line):
-        found.values[echo[2].replace("/", ".")] = echo[1].strip()
+def _filter(source: Line, line: Line, found: Settings) -> None:
+    """`nstat | grep NAME` asserts; what other output is held against cannot be known here."""
+    patterns = [word for word in line.words[1:] if not word.startswith("-")]
+    counts = source.words[0] == "nstat" or (source.after == "|" and bool(found.counted))
+    if line.words[0] in ("grep", "egrep") and len(patterns) == 1 and counts and "-v" not in line.words:
+        if source.words[0] == "nstat":
+            found.counted.append([])
+        found.counted[-1].append(patterns[0])
+        found.recount = True
+    elif line.words[0] not in ("cat", "tee"):
+        found.refused = found.refused or f"{source} | {line}"
+
+
+def _one_line(line: Line, read: Read, usual: bool, depth: int, found: Settings) -> None:
+    words = line.words
+    if proc := re.fullmatch(r"/proc/sys/([\w./-]+)", line.output):
+        found.values[proc[1].replace("/", ".")] = " ".join(word for word in words[1:] if word != "-n")
         return
-    try:
-        words = shlex.split(line, comments=True)
-    except ValueError:
-        found.ignored.append(line)
-        return
-    while words and words[0] in ("sudo", "bash", "sh", "source", ".", "python", "python3"):
+    while words and (words[0] in _WRAPPERS or words[0].startswith("-")):
         words = words[1:]
-    assigned = _assignments(words)
-    if assigned:
+    if not words:
+        return
+    name = words[0].rpartition("/")[2]
+    assigned = _assignments(name, words)
+    if assigned or name == "sysctl":
         found.values.update(assigned)
-    elif words and _SHELL_FILE.match(words[0]) and depth < 4:
-        _file(words[0], read, depth, found)
-    elif words and words[0] not in _HARMLESS and words[:2] != ["ip", "tcp_metrics"]:
-        found.ignored.append(line)
+    elif _SHELL_FILE.match(words[0]):
+        _file(words[0], read, usual, depth, found)
+    elif name == "sleep":
+        found.pause += _duration(words[-1], SECOND)
+    elif name == "ip":
+        _ip(line, [word for word in words[1:] if not word.startswith("-")], found)
+    elif name == "nstat":
+        found.recount = True
+    elif name == "tc":
+        _queue(line, words, found)
+    elif name in ("iptables", "ip6tables", "nft"):
+        found.refused = found.refused or str(line)
+    elif name == "ifconfig" and "mtu" in words[:-1]:
+        found.values["link.mtu"] = words[words.index("mtu") + 1]
+    elif name not in _HARMLESS and not _PYTHON_FILE.match(words[0]):
+        found.ignored.append(str(line))
 
 
-def _assignments(words: list[str]) -> dict[str, str]:
+def _assignments(name: str, words: list[str]) -> dict[str, str]:
     """`sysctl -q name=value ...`, `sysctl -w name value`, or a helper with /proc/sys/...=value arguments."""
     values = {}
     joined = " ".join(words[1:]) if len(words) == 4 and words[2] == "=" else ""
     for word in [joined] if joined else words[1:]:
         if setting := _PROC.match(word):
             values[setting[1].replace("/", ".")] = " ".join(setting[2].split())
-        elif words[0].endswith("sysctl") and (setting := _SETTING.match(word)):
+        elif name == "sysctl" and (setting := _SETTING.match(word)):
             values[setting[1].strip().replace("/", ".")] = " ".join(setting[2].split())
     return values
 
 
-def _file(name: str, read: Read, depth: int, found: Settings) -> None:
-    text = read(name)
-    if text is None:
+def _file(name: str, read: Read, usual: bool, depth: int, found: Settings) -> None:
+    text = read(name) if depth < 4 else ""
+    if text is not None:
+        _lines(text, read, usual, depth + 1, found)
+    elif usual and not name.startswith("/tmp/"):  # there the helper leaves what restores the settings afterwards
         found.values.update(USUAL)
+
+
+def _ip(line: Line, words: list[str], found: Settings) -> None:
+    """`ip route change ... initcwnd 20`, `ip link set dev tun0 mtu 1400`."""
+    what, does = words[0] if words else "", words[1] if len(words) > 1 else "show"
+    if what in ("r", "ro", "rou", "rout", "route"):
+        if does[:1] in ("s", "l", "g", "f"):  # show, list, get, flush: nothing is changed that shows
+            return
+        if does[:1] == "d":
+            found.refused = found.refused or str(line)
+            return
+        _metrics(words[2:], found)
+    elif what.startswith("l") and "mtu" in words[:-1]:
+        found.values["link.mtu"] = words[words.index("mtu") + 1]
+    elif what.startswith("l") and "down" in words:
+        found.refused = found.refused or str(line)
+
+
+def _metrics(words: list[str], found: Settings) -> None:
+    for i, word in enumerate(words[:-1]):
+        if word not in _METRICS:
+            continue
+        value = words[i + 1]
+        if value == "lock" and word in _LOCKED and i + 2 < len(words):
+            found.values[f"route.{word}_lock"] = "1"
+            value = words[i + 2]
+        found.values[f"route.{word}"] = str(_duration(value, MILLISECOND)) if word in _TIMES else value
+
+
+def _duration(text: str, unit: Micros) -> Micros:
+    """`200ms`, `1.5s`, or a bare number of `unit`."""
+    number = re.fullmatch(r"(\d*\.?\d+)(s|secs?|ms|msecs?|us|usecs?)?", text)
+    if number is None:
+        raise Unsupported(f'the time "{text}"')
+    units = {"s": SECOND, "m": MILLISECOND, "u": 1, "": unit}
+    return int(float(number[1]) * units[(number[2] or "")[:1]])
+
+
+def _queue(line: Line, words: list[str], found: Settings) -> None:
+    """`tc qdisc replace dev tun0 root fq`"""
+    if "qdisc" not in words or "show" in words or "del" in words:
+        if "filter" in words or "class" in words:
+            found.refused = found.refused or str(line)
         return
-    inner = read_settings(text, read, depth + 1)
-    found.values.update(inner.values)
-    found.ignored += inner.ignored
+    kind = words[words.index("root") + 1 : words.index("root") + 2] if "root" in words else []
+    if kind == ["fq"]:
+        found.values["link.qdisc"] = "fq"
+    elif not kind or kind[0] not in _QUEUES:
+        found.refused = found.refused or str(line)

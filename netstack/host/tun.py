@@ -10,6 +10,7 @@ import fcntl
 import os
 import socket
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 from pyroute2 import IPRoute
@@ -26,6 +27,15 @@ SO_RCVBUFFORCE, SO_TIMESTAMPNS = 33, 35
 ETH_P_ALL = 0x0003
 QUEUE = 10_000
 """Packets; a full queue would look like congestion to TCP."""
+RTAX = {
+    "mtu": 2, "window": 3, "rtt": 4, "rttvar": 5, "ssthresh": 6, "cwnd": 7, "advmss": 8, "reordering": 9,
+    "hoplimit": 10, "initcwnd": 11, "rto_min": 13, "initrwnd": 14, "quickack": 15, "congctl": 16,
+    "fastopen_no_cookie": 17,
+}  # fmt: skip
+"""Linux's numbers of route metrics."""
+RTAX_UNITS = {"rto_min": 1_000, "rtt": 125, "rttvar": 250}
+"""Microseconds in one of Linux's units."""
+FEATURE_ECN = 1
 VNET = struct.Struct("<BBHHHH")
 """virtio_net_hdr in front of every packet."""
 
@@ -65,6 +75,34 @@ def open_tun(address: bytes, prefix: int, mtu: Octets) -> int:
         route.addr("add", index=index, address=socket.inet_ntop(family, address), prefixlen=prefix, **flags)
         route.route("add", dst="default", family=family, oif=index)
     return tun
+
+
+def set_link(settings: Mapping[str, str], address: bytes) -> None:
+    """`link.mtu`, `link.qdisc`, and `route.NAME`: metrics of the route to everywhere (times in microseconds)."""
+    family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
+    with IPRoute() as route:
+        index = route.link_lookup(ifname=NAME)[0]
+        if "link.mtu" in settings:
+            route.link("set", index=index, mtu=int(settings["link.mtu"]))
+        if "link.qdisc" in settings:
+            route.tc("replace", settings["link.qdisc"], index, "1:")
+        metrics: dict[str, int | str] = {}
+        lock = 0
+        for name, value in settings.items():
+            metric = name.removeprefix("route.")
+            if metric == name:
+                continue
+            if metric.endswith("_lock"):
+                lock |= 1 << RTAX[metric.removesuffix("_lock")]
+            elif metric == "congctl":
+                metrics["cc_algo"] = value
+            elif metric == "features":
+                metrics["features"] = FEATURE_ECN if value == "ecn" else 0
+            elif metric in RTAX:
+                metrics[metric] = int(value) // RTAX_UNITS.get(metric, 1)
+        if metrics:
+            metrics |= {"lock": lock} if lock else {}
+            route.route("replace", dst="default", family=family, oif=index, metrics=metrics)
 
 
 def set_sysctl(name: str, value: str) -> bool:

@@ -27,13 +27,15 @@ SHUT_RD, SHUT_WR, SHUT_RDWR = 0, 1, 2
 SOL_SOCKET = 1
 SO_REUSEADDR, SO_TYPE, SO_ERROR, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE, SO_LINGER = 2, 3, 4, 7, 8, 9, 13
 SO_ACCEPTCONN, SO_SNDBUFFORCE, SO_RCVBUFFORCE, SO_PROTOCOL, SO_DOMAIN, SO_MAX_PACING_RATE = 30, 32, 33, 38, 39, 47
+SO_OOBINLINE, SO_RCVLOWAT = 10, 18
 
 IPPROTO_IP = 0
-IP_TOS, IP_TTL, IP_MTU_DISCOVER, IP_MTU = 1, 2, 10, 14
-IP_PMTUDISC_WANT = 1
+IP_TOS, IP_TTL, IP_MTU_DISCOVER, IP_RECVERR, IP_MTU = 1, 2, 10, 11, 14
+IP_PMTUDISC_DONT, IP_PMTUDISC_OMIT = 0, 5
 
 IPPROTO_TCP = 6
 TCP_NODELAY, TCP_MAXSEG, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_SYNCNT = 1, 2, 3, 4, 5, 6, 7
+TCP_LINGER2, TCP_THIN_LINEAR_TIMEOUTS, TCP_RTO_MAX_MS = 8, 16, 44
 TCP_DEFER_ACCEPT, TCP_WINDOW_CLAMP, TCP_INFO, TCP_QUICKACK, TCP_CONGESTION = 9, 10, 11, 12, 13
 TCP_USER_TIMEOUT, TCP_FASTOPEN, TCP_NOTSENT_LOWAT, TCP_CC_INFO = 18, 23, 25, 26
 TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_KEY, TCP_FASTOPEN_NO_COOKIE = 30, 33, 34
@@ -93,6 +95,11 @@ def set(sock: StreamSocket, level: int, name: int, value: Any) -> None:
         if setter is None:
             raise os_error(errno.ENOPROTOOPT)
         setter(sock, _integer(value))
+
+
+def known(level: int, name: int) -> bool:
+    """Whether there is such an option with an integer for its value, to be read or to be set."""
+    return (level, name) in _OPTIONS
 
 
 def _find(level: int, name: int) -> tuple[Get, Set | None]:
@@ -232,9 +239,28 @@ def _set_notsent_lowat(sock: StreamSocket, value: int) -> None:
 
 
 def _set_mtu_discover(sock: StreamSocket, value: int) -> None:
-    # Deviation: Linux can also send TCP without DF or ignore the path MTU; here RFC 1191 always holds.
-    if value != IP_PMTUDISC_WANT:
+    if not IP_PMTUDISC_DONT <= value <= IP_PMTUDISC_OMIT:
         raise os_error(errno.EINVAL)
+    sock.options.mtu_discover = value
+    if sock.connection is not None:
+        sock.connection.path.allow_fragments(value == IP_PMTUDISC_DONT)
+
+
+def _set_rcvlowat(sock: StreamSocket, value: int) -> None:
+    most = (sock.options.rcvbuf or sock.config.rmem[2]) >> 1
+    sock.options.rcvlowat = min(value if value >= 0 else _HALF_INT, most) or 1
+    connection = sock.connection
+    if connection is not None and 2 * sock.options.rcvlowat > connection.window.rcvbuf:
+        connection.window.resize(2 * sock.options.rcvlowat)  # or the window would close before there is enough
+
+
+def _set_linger2(sock: StreamSocket, value: int) -> None:
+    sock.options.linger2 = -1 if value < 0 else min(value, 120) * SECOND
+
+
+def _get_linger2(sock: StreamSocket) -> int:
+    value = sock.options.linger2
+    return value // SECOND if value > 0 else value or sock.config.fin_timeout // SECOND
 
 
 def _defer_seconds(seconds: int) -> int:
@@ -295,7 +321,8 @@ _OPTIONS: dict[tuple[int, int], tuple[Get, Set | None]] = {
     (SOL_SOCKET, SO_RCVBUFFORCE): _buffer("rcvbuf", MIN_RCVBUF, lambda sock: None, _rcvbuf),
     (IPPROTO_IP, IP_TOS): (lambda sock: sock.options.tos, _set_tos),
     (IPPROTO_IP, IP_TTL): (lambda sock: sock.options.ttl or sock.stack.config.default_ttl, _set_ttl),
-    (IPPROTO_IP, IP_MTU_DISCOVER): (lambda sock: IP_PMTUDISC_WANT, _set_mtu_discover),
+    (IPPROTO_IP, IP_MTU_DISCOVER): (lambda sock: sock.options.mtu_discover, _set_mtu_discover),
+    (IPPROTO_IP, IP_RECVERR): _flag("recverr"),
     (IPPROTO_IP, IP_MTU): (lambda sock: sock.path_mtu(), None),
     (IPPROTO_TCP, TCP_NODELAY): _flag("nodelay"),
     (IPPROTO_TCP, TCP_CORK): _flag("cork"),
@@ -307,6 +334,11 @@ _OPTIONS: dict[tuple[int, int], tuple[Get, Set | None]] = {
     (IPPROTO_TCP, TCP_SYNCNT): _quantity("syncnt", 1, 1, 127, lambda sock: sock.config.syn_retries),
     (IPPROTO_TCP, TCP_USER_TIMEOUT): _quantity("user_timeout", MILLISECOND, 0, (1 << 31) - 1, lambda sock: 0),
     (IPPROTO_TCP, TCP_WINDOW_CLAMP): (lambda sock: sock.window_clamp(), _set_window_clamp),
+    (SOL_SOCKET, SO_OOBINLINE): (lambda sock: 1, lambda sock, value: None),  # RFC 6093 3.2: urgent octets stay in line
+    (SOL_SOCKET, SO_RCVLOWAT): (lambda sock: sock.options.rcvlowat or 1, _set_rcvlowat),
+    (IPPROTO_TCP, TCP_LINGER2): (_get_linger2, _set_linger2),
+    (IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS): _flag("thin"),
+    (IPPROTO_TCP, TCP_RTO_MAX_MS): _quantity("rto_max", MILLISECOND, 1_000, 120_000, lambda sock: sock.config.rto_max),
     (IPPROTO_TCP, TCP_NOTSENT_LOWAT): (_get_notsent_lowat, _set_notsent_lowat),
     (IPPROTO_TCP, TCP_FASTOPEN): (lambda sock: sock.options.fastopen, _set_fastopen),
     (IPPROTO_TCP, TCP_FASTOPEN_CONNECT): (lambda sock: int(sock.options.fastopen_connect), _set_fastopen_connect),

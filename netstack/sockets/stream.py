@@ -306,7 +306,8 @@ class StreamSocket(Socket):
                 return WRITABLE if fast is not None and fast.deferred else 0
         over = connection.state in (CLOSED, TIME_WAIT)
         failed = connection.error and not self._failed
-        readable = connection.readable or connection.eof or over or self._read_shut
+        waiting = connection.readable
+        readable = (waiting and waiting >= self.options.rcvlowat) or connection.eof or over or self._read_shut
         writable = over or connection.fin_queued or connection.writable
         shut = connection.fin_queued and (connection.eof or self._read_shut)  # both ways: Linux's POLLHUP
         return (READABLE if readable else 0) | (WRITABLE if writable else 0) | (
@@ -338,8 +339,11 @@ class StreamSocket(Socket):
         connection = self.connection
         if connection is None or not connection.error or self._failed:
             return 0
-        self._failed = True
-        return connection.error
+        if connection.state is CLOSED:
+            self._failed = True
+            return connection.error
+        error, connection.error = connection.error, 0  # IP_RECVERR: told once, and life goes on
+        return error
 
     def maxseg(self) -> Octets:
         """TCP_MAXSEG: the largest segment in use; before there is a connection, the one asked for."""

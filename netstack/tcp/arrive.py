@@ -48,6 +48,10 @@ _VIEW: int = 8192
 
 def segment_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
     """One segment; leaves the connection marked when something is to be sent."""
+    if seg.options.md5 is not None:
+        conn.tcp.counters.mib["TcpExtTCPMD5Unexpected"] += 1  # RFC 2385 2: signed, and nobody agreed on a key
+        conn.drop("md5_unexpected", now)
+        return
     listener = conn.listener
     if listener is None or conn.tcb.state is not SYN_RECEIVED or half_open.check(conn, listener, seg, now):
         take_steps(conn, seg, now)
@@ -181,6 +185,7 @@ def _answer_syn(conn: Connection, seg: Arrival, now: Micros) -> None:
         if conn.listener is None:
             # Simultaneous open (3.5, Figure 8): the peer's SYN-ACK carries the ACK of our SYN.
             check_ack(conn, seg, now)
+            conn.note_duplicate(tcb.irs, tcb.irs + 1)
             conn.acking.owe(why.ACK_HANDSHAKE)
             conn.mark()
             conn.predict()

@@ -134,6 +134,8 @@ class ConnectionCore:
         """Remote address, local address, remote port, local port, as they arrive on the wire."""
         self.path = path
         self.options = options
+        if not options.mtu_discover:
+            path.allow_fragments(True)
         self.ports = int.from_bytes(key[-2:] + key[-4:-2], "big")
         """Local and remote port as the first word of our headers."""
         rmss = opening.receive_mss(path, options)
@@ -146,7 +148,7 @@ class ConnectionCore:
         """`tcb.eff_snd_mss`, bounded by half the largest window a small peer ever offered."""
         self.send_buffer = SendBuffer(iss + 1)
         self.receive_buffer = ReceiveBuffer()
-        self.rtt = RttEstimator(config.initial_rto, config.rto_min, config.rto_max)
+        self.rtt = RttEstimator(config.initial_rto, config.rto_min, options.rto_max or config.rto_max)
         cc = tcp.congestion(options)
         self.recovery = Recovery(self.tcb, cc, self.rtt, config, tcp.counters.mib)
         if options.paced:
@@ -318,7 +320,14 @@ class ConnectionCore:
     def on_fin_wait_2(self, now: Micros) -> None:
         """FIN-WAIT-2 with nobody left to read would last for ever if the peer forgot us (Linux's tcp_fin_timeout)."""
         if self.user_gone:
-            wait = self.tcp.config.fin_timeout
+            options = self.options
+            if options.linger2 < 0:
+                self.tcp.reset_for(self, self.tcb.snd_nxt, now)
+                self.move(Cause.FIN_WAIT_TIMED_OUT)
+                self.finish()
+                return
+            # At least three and a half RTOs (Linux): the peer may have to send its FIN again.
+            wait = max(options.linger2 or self.tcp.config.fin_timeout, 7 * self.rtt.timeout() >> 1)
             self.close_at = now + wait
             self.tcp.counters.mib["TcpExtTW" if wait > 4 * SECOND else "TcpExtTWKilled"] += 1  # as Linux counts it
             self.arm(self.close_at)

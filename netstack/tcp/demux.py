@@ -229,6 +229,8 @@ class Tcp:
         conn.tcb.state = LISTEN
         if self.events is not None:
             report.shown_of(conn)
+        if self.config.reflect_tos:
+            conn.options.tos = seg.data[seg.ip_at + 1] & 0xFC
         hear_syn(conn, seg, now)
         ecn.on_syn(conn, seg)
         conn.move(Cause.PEER_SYN)

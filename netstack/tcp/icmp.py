@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from netstack.seq import unwrap
 from netstack.tcp.connection import Connection
+from netstack.tcp.readiness import FAILED
 from netstack.tcp.state import SYN_RECEIVED, SYN_SENT, Cause
 from netstack.units import Micros, Octets
 
@@ -48,6 +49,9 @@ def on_error(tcp: Tcp, kind: int, code: int, mtu: Octets, pair: bytes, quoted: b
     errno = _ERRNO.get(code, EHOSTUNREACH) if kind == UNREACHABLE else EHOSTUNREACH
     if (tcb.state is SYN_SENT or tcb.state is SYN_RECEIVED) and not (speaking and conn.listener is None):
         conn.fail(errno, Cause.UNREACHABLE)
+    elif conn.options.recverr:
+        conn.error = errno  # IP_RECVERR: the user hears of it at once, and the connection goes on all the same
+        conn.notify(FAILED)
     else:
         conn.soft_error = errno  # RFC 5927 5.2, RFC 9293 MUST-56: an established connection is not aborted by ICMP
 
@@ -55,7 +59,7 @@ def on_error(tcp: Tcp, kind: int, code: int, mtu: Octets, pair: bytes, quoted: b
 def _too_big(conn: Connection, mtu: Octets, now: Micros) -> None:
     """RFC 1191 6.4: segments of the new size from here on, and those that were too big again at once."""
     path = conn.path
-    if mtu >= path.mtu:
+    if mtu >= path.mtu or conn.options.mtu_discover not in (1, 2):
         return
     path.reduce_mtu(mtu, now)
     conn.on_path_mtu(now)

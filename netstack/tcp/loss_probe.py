@@ -16,7 +16,7 @@ _MARGIN: Micros = 2 * MILLISECOND
 def allowed(conn: ConnectionCore) -> bool:
     """RFC 8985 7.2: SACK in use, something outstanding, not already recovering."""
     recovery = conn.recovery
-    if not conn.tcb.sack_ok or not recovery.scoreboard.records:
+    if not recovery.may_probe or not recovery.scoreboard.records:
         return False
     return recovery.ca_state == OPEN or recovery.ca_state == CWR
 

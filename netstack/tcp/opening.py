@@ -56,6 +56,7 @@ def settle(conn: ConnectionCore, options: Options, now: Micros) -> None:
         tcb.ts_recent_at = now
     tcb.eff_snd_mss = tcb.smss - (_TIMESTAMP_LEN if tcb.ts_ok else 0)
     tcb.sack_ok = config.sack and options.sack_permitted
+    conn.recovery.may_probe = tcb.sack_ok and config.early_retrans >= 3
     if config.window_scaling and options.wscale is not None:
         tcb.snd_wscale = options.wscale
         tcb.rcv_wscale = window.scale_for(config, conn.options.rcvbuf, conn.options.window_clamp)

@@ -20,16 +20,22 @@ class SocketOptions:
         "keepidle",
         "keepintvl",
         "linger",
+        "linger2",
         "max_pacing_rate",
         "maxseg",
+        "mtu_discover",
         "nodelay",
         "notsent_lowat",
         "paced",
         "quickack",
         "rcvbuf",
+        "rcvlowat",
+        "recverr",
         "reuseaddr",
+        "rto_max",
         "sndbuf",
         "syncnt",
+        "thin",
         "tos",
         "ttl",
         "user_timeout",
@@ -73,6 +79,18 @@ class SocketOptions:
         """TCP_FASTOPEN_KEY: one key of 16 octets, or two; empty: the stack's."""
         self.fastopen_no_cookie = False
         """TCP_FASTOPEN_NO_COOKIE: neither asked for nor given; something else keeps forgers away."""
+        self.mtu_discover = 1
+        """IP_MTU_DISCOVER: 0 is without DF; 1 and 2 believe what ICMP says (RFC 1191), the others do not."""
+        self.recverr = False
+        """IP_RECVERR: what ICMP says of an established connection is an error, not a hint."""
+        self.rcvlowat: Octets = 0
+        """SO_RCVLOWAT: with less than this to read, nobody is told."""
+        self.thin = False
+        """TCP_THIN_LINEAR_TIMEOUTS."""
+        self.linger2: Micros = 0
+        """TCP_LINGER2: how long FIN-WAIT-2 lasts without a user; negative: not at all."""
+        self.rto_max: Micros = 0
+        """TCP_RTO_MAX_MS."""
         self.congestion = ""
         self.reuseaddr = False
         self.tos = 0

@@ -7,8 +7,8 @@ how every loss is found; the duplicate-ACK threshold only decides how patient th
 from netstack.tcp.scoreboard import Scoreboard, Sent
 from netstack.units import Micros, Octets, Seq
 
-MAX_REORDERING = 300
-"""Linux's tcp_max_reordering: segments."""
+STATIC_WINDOW, NO_THRESHOLD = 2, 4
+"""Bits of Linux's tcp_recovery."""
 _PERSIST = 16
 """Recoveries for which a widened reordering window is kept (RFC 8985 6.2 step 4)."""
 _MAX_STEPS = 255
@@ -22,15 +22,20 @@ class Rack:
         "dsack_seen",
         "end_seq",
         "last_delivered",
+        "most",
         "persist",
         "reord_seen",
         "reordering",
         "rtt",
         "steps",
+        "switches",
         "xmit_at",
     )
 
-    def __init__(self, reordering: int) -> None:
+    def __init__(self, reordering: int, most: int = 300, switches: int = 0) -> None:
+        self.most = most
+        """Segments: `reordering` never exceeds this."""
+        self.switches = switches
         self.xmit_at: Micros = -1
         self.end_seq: Seq = 0
         self.rtt: Micros = 0
@@ -58,7 +63,8 @@ class Rack:
 
     def window(self, in_recovery: bool, sacked_out: int, min_rtt: Micros, srtt: Micros) -> Micros:
         """RFC 8985 6.2 step 4: the reordering window. None while the path has never reordered and loss is sure."""
-        if not self.reord_seen and (in_recovery or sacked_out >= self.reordering):
+        sure = in_recovery or (sacked_out >= self.reordering and not self.switches & NO_THRESHOLD)
+        if sure and not self.reord_seen:
             return 0
         return min((min_rtt >> 2) * self.steps, srtt)
 
@@ -92,6 +98,8 @@ class Rack:
 
     def on_round(self, prior_delivered: int, delivered: int) -> None:
         """RFC 8985 6.2 step 4: a D-SACK says the window was too small; widen it at most once a round trip."""
+        if self.switches & STATIC_WINDOW:
+            return
         if prior_delivered < self.last_delivered:
             self.dsack_seen = False
         if self.dsack_seen:
@@ -108,6 +116,6 @@ class Rack:
         if metric <= 0:
             return False
         if metric > self.reordering * mss:
-            self.reordering = min(-(-metric // mss), MAX_REORDERING)
+            self.reordering = min(-(-metric // mss), self.most)
         self.reord_seen += 1
         return True

@@ -283,7 +283,7 @@ class Recovery(Reduction):
         if self.ca_state <= DISORDER and board.sacked_out >= self.config.reordering:
             self.rack.reordering = min(self.rack.reordering, self.config.reordering)
         cc.cwnd = board.in_flight() + 1
-        self.frto = fresh or self.timeouts > 0
+        self.frto = self.config.frto > 0 and (fresh or self.timeouts > 0)
         self.ca_state = LOSS
         self.high_seq = tcb.snd_nxt
         self.note_timeout(now)

@@ -9,7 +9,7 @@ from netstack.tcp import why
 from netstack.tcp.acknowledge import Acknowledger
 from netstack.tcp.congestion import INFINITE, CongestionControl
 from netstack.tcp.pace import Pace
-from netstack.tcp.rack import MAX_REORDERING, Rack
+from netstack.tcp.rack import Rack
 from netstack.tcp.rate import Rate
 from netstack.tcp.rto import RttEstimator
 from netstack.tcp.scoreboard import Scoreboard
@@ -47,6 +47,7 @@ class Reduction:
         "high_seq",
         "lost_at",
         "max_packets_out",
+        "may_probe",
         "mib",
         "new_data_waits",
         "pace",
@@ -81,7 +82,7 @@ class Reduction:
         self.config = config
         self.mib = mib
         self.scoreboard = Scoreboard(tcb.eff_snd_mss)
-        self.rack = Rack(config.reordering)
+        self.rack = Rack(config.reordering, config.max_reordering, config.recovery)
         self.rate = Rate()
         self.acks = Acknowledger(tcb, self.scoreboard, self.rack, self.rate, rtt, mib)
         self.ca_state = OPEN
@@ -119,6 +120,8 @@ class Reduction:
         """How the last loss was found, and how one was found not to be one: names of `why`. For those who watch."""
         self.lost_at: Seq = -1
         """What was found lost last begins here; -1: those who watch know."""
+        self.may_probe = False
+        """Tail loss probes are allowed: SACK is in use (RFC 8985 7), and nobody forbade them."""
         self.ecn_mark = False
         """The ACK being taken in says that a router marked something (RFC 3168 6.1.2)."""
         self.cwr_due = False
@@ -315,7 +318,7 @@ class Reduction:
         most = self._most_reno_sacks()
         if board.sacked_out > most:
             board.sacked_out = max(0, most)
-            self.rack.reordering = min(max(self.rack.reordering, board.packets_out), MAX_REORDERING)
+            self.rack.reordering = min(max(self.rack.reordering, board.packets_out), self.rack.most)
             self.rack.reord_seen += 1
             self.mib["TcpExtTCPRenoReorder"] += 1
 

@@ -8,8 +8,10 @@ from netstack.tcp.chrono import SNDBUF_LIMITED
 from netstack.tcp.readiness import WRITABLE
 from netstack.units import Micros, Octets
 
-_WHOLE: Octets = 65_000
-"""About what a super-segment holds."""
+_WHOLE: Octets = 65_535 - 320
+"""What a super-segment holds at most, headers apart."""
+_SMALL_WINDOW: Octets = 536
+"""Of a window as small as this a segment may be all, of a larger one half (Linux)."""
 
 if TYPE_CHECKING:
     from netstack.tcp.core import ConnectionCore
@@ -46,19 +48,44 @@ def room(conn: ConnectionCore) -> Octets:
     """Octets that may be queued now."""
     queued = len(conn.send_buffer)
     space = limit(conn) - queued
-    if conn.tcp.memory.pressed:
-        space = min(space, conn.tcp.memory.room(conn))
-    if space <= 0:
+    share = conn.tcp.memory.room(conn) if conn.tcp.memory.pressed else space
+    if space <= 0 or share <= 0:
         return 0
     lowat = low_water(conn)
-    if lowat < queued + space:
-        waiting = unsent(conn)
+    if conn.options.sndbuf or lowat < queued + space:
+        # As Linux, which looks each time it begins another super-segment, and fills each one.
+        waiting, whole = unsent(conn), super_segment(conn)
         if waiting >= lowat:
             return 0
-        # As Linux, which looks each time it begins another super-segment.
-        whole = max(_WHOLE // conn.send_mss, 1) * conn.send_mss
-        space = min(space, -(-(lowat - waiting) // whole) * whole)
-    return space
+        if conn.options.sndbuf:
+            space = _filled(space, waiting, whole, _sendable(conn))
+        if lowat < queued + space:
+            space = min(space, _sendable(conn) + -(-lowat // whole) * whole - waiting)
+    return min(space, share) if conn.tcp.memory.pressed else space
+
+
+def super_segment(conn: ConnectionCore) -> Octets:
+    """What Linux puts into one piece of its queue: whole segments, up to half the largest window the peer offered."""
+    most, mss = conn.tcb.max_snd_wnd, conn.send_mss
+    most = min(_WHOLE, most >> 1 if most > _SMALL_WINDOW else most)
+    return max(most // mss, 1) * mss
+
+
+def _filled(space: Octets, waiting: Octets, whole: Octets, sendable: Octets) -> Octets:
+    """`space`, in super-segments: the last one begun is filled, once more when part of it leaves on the way."""
+    tail = -waiting % whole
+    total = tail + max(-(-(space - tail) // whole), 0) * whole
+    leaves = sendable - (total - whole)
+    return total + (leaves if 0 < leaves < whole else 0)
+
+
+def _sendable(conn: ConnectionCore) -> Octets:
+    """Octets that would leave at once if they were queued: cwnd and the peer's window have room for them."""
+    tcb, recovery = conn.tcb, conn.recovery
+    if not tcb.state.synchronized or conn.fin_queued:
+        return 0
+    quota = recovery.cc.cwnd - recovery.scoreboard.in_flight()
+    return max(0, min(quota * conn.send_mss, tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt) - unsent(conn))
 
 
 def writable(conn: ConnectionCore) -> bool:

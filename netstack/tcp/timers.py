@@ -12,8 +12,10 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from netstack.tcp import fast_open_client, output, report, resend, why
+from netstack.tcp.congestion import INFINITE
 from netstack.tcp.state import (
     CLOSED,
+    ESTABLISHED,
     FIN_WAIT_2,
     SYN_RECEIVED,
     SYN_SENT,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 NEVER: Micros = 1 << 62
 
 _LEAST = 64
+_THIN, _THIN_TIMEOUTS = 4, 6
+"""A thin flow has fewer segments out, and is patient after so many timeouts (Linux)."""
 
 
 class TimerQueue:
@@ -169,10 +173,21 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
     else:
         recovery.on_timeout(now)
         conn.plain = False
-    if state is not SYN_SENT or recovery.timeouts > config.syn_linear_timeouts:
+    if _is_thin(conn):
+        conn.rtt.backoff = 0
+    elif state is not SYN_SENT or recovery.timeouts > config.syn_linear_timeouts:
         conn.rtt.backoff += 1
     conn.start_timer(RETRANSMIT, _next_timeout(conn, now))
     conn.mark()
+
+
+def _is_thin(conn: ConnectionCore) -> bool:
+    """A flow too small for duplicate ACKs, whose user would rather wait less: no back-off at first, as Linux offers."""
+    if not (conn.options.thin or conn.tcp.config.thin_linear_timeouts) or conn.tcb.state is not ESTABLISHED:
+        return False
+    recovery = conn.recovery
+    small = recovery.scoreboard.packets_out < _THIN and recovery.cc.ssthresh < INFINITE
+    return small and recovery.timeouts <= _THIN_TIMEOUTS
 
 
 def _next_timeout(conn: ConnectionCore, now: Micros) -> Micros:
@@ -195,12 +210,12 @@ def _given_up(conn: ConnectionCore, now: Micros) -> bool:
         return recovery.timeouts >= config.synack_retries
     retries = config.retries2
     if conn.user_gone:
-        retries = config.orphan_retries if conn.rtt.timeout() < config.rto_max else 0
+        retries = config.orphan_retries if conn.rtt.timeout() < conn.rtt.rto_max else 0
         if not retries:
             return True
     if not recovery.timeouts:
         return False
-    limit = conn.options.user_timeout or _backoff_time(retries, config.rto_min, config.rto_max)
+    limit = conn.options.user_timeout or _backoff_time(retries, config.rto_min, conn.rtt.rto_max)
     return _timed_out(conn, limit, now)
 
 
@@ -274,7 +289,7 @@ def _window_probe(conn: ConnectionCore, now: Micros) -> None:
 def probe_interval(conn: ConnectionCore) -> Micros:
     """The next probe's delay: as the RTO, doubled each time (3.8.6.1 SHLD-30)."""
     base = max(conn.rtt.rto, 200 * MILLISECOND)
-    return min(base << min(conn.probe_backoff, 32), conn.tcp.config.rto_max)
+    return min(base << min(conn.probe_backoff, 32), conn.rtt.rto_max)
 
 
 def _keepalive(conn: ConnectionCore, now: Micros) -> None:

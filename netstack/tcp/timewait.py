@@ -93,7 +93,8 @@ class TimeWait:
         old = self.ts_ok and options.ts_val is not None and bool((options.ts_val - self.ts_recent) & 0x8000_0000)
         if not old and seq == self.rcv_nxt and (not seg_len or flags & RST):
             if flags & RST:
-                self.tcp.end_time_wait(self, Cause.PEER_RESET)
+                if not self.tcp.config.rfc1337:
+                    self.tcp.end_time_wait(self, Cause.PEER_RESET)
                 return
             if options.ts_val is not None and self.ts_ok:
                 self.ts_recent = options.ts_val

@@ -182,7 +182,9 @@ class UserCalls(ConnectionCore):
             self.tcp.counters.mib["TcpExtTCPAbortOnClose" if self.receive_buffer.ready else "TcpExtTCPAbortOnData"] += 1
             self.abort()
         elif self.fin_queued:
-            if state is FIN_WAIT_2:
+            if state is FIN_WAIT_2 and self.options.linger2 < 0:
+                self.abort()
+            elif state is FIN_WAIT_2:
                 self.on_fin_wait_2(self.tcp.now)
         else:
             self.shutdown()
@@ -213,6 +215,7 @@ class UserCalls(ConnectionCore):
             since = max(self.last_received_at, acking.last_data_at)
             self.keepalive_at = max(since + (options.keepidle or self.tcp.config.keepalive_time), 1)
             self.arm(self.keepalive_at)
+        self.rtt.rto_max = options.rto_max or self.tcp.config.rto_max
         window = self.window
         if options.rcvbuf and options.rcvbuf != window.rcvbuf:
             window.resize(options.rcvbuf)

@@ -9,7 +9,7 @@ from tests.drill.test_scripts import FOLDER
 
 GOOD = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"
 BAD = GOOD + "+0 bind(9, ..., ...) = 0\n"
-STRANGE = GOOD + "+0 splice(3) = 0\n"
+STRANGE = GOOD + "+0 vmsplice(3) = 0\n"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_a_line_for_each_script_and_the_count_last(capsys, folder):
     assert out[0] == f"FAIL {folder}/bad.pkt:2: result: expected 0, got -1 EBADF"
     assert out[-3:] == [
         f"ok   {folder}/good.pkt",
-        f"skip {folder}/strange.pkt:2: system call splice",
+        f"skip {folder}/strange.pkt:2: system call vmsplice",
         "1 passed, 1 failed, 1 skipped",
     ]
 
@@ -71,7 +71,7 @@ def test_junit(capsys, folder):
     assert [case.get("name") for case in suite] == ["bad.pkt", "good.pkt", "strange.pkt"]
     assert suite[0][0].tag == "failure"
     assert "expected 0, got -1 EBADF" in suite[0][0].text
-    assert (suite[2][0].tag, suite[2][0].get("message")) == ("skipped", "system call splice")
+    assert (suite[2][0].tag, suite[2][0].get("message")) == ("skipped", "system call vmsplice")
     status, _, err = run(capsys, folder, "--junit", folder / "no" / "such.xml")
     assert (status, len(err)) == (1, 1)
 

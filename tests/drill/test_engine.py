@@ -278,12 +278,15 @@ def test_results_that_differ(line, results, told):
         ),
         ('setsockopt(3, SOL_TCP, TCP_CONGESTION, "reno", 4) = ...', ("setsockopt", 50, 6, 13, b"reno")),
         ("setsockopt(3, SOL_TCP, TCP_NODELAY, [1], 4) = ...", ("setsockopt", 50, 6, 1, b"\1\0\0\0")),
-        ("sendto(3, ..., 5, MSG_MORE, ..., ...) = ...", ("send", 50, bytes(5), 0x8000, (bytes([192, 0, 2, 1]), 8080))),
+        (
+            "sendto(3, ..., 5, MSG_MORE, ..., ...) = ...",
+            ("send", 50, bytes(5), 0x8000, (bytes([192, 0, 2, 1]), 8080), []),
+        ),
         (
             "sendmsg(3, {msg_name(...)=..., msg_iov(2)=[{..., 4}, {..., 5}], msg_flags=0}, 0) = ...",
-            ("send", 50, bytes(9), 0, None),
+            ("send", 50, bytes(9), 0, None, []),
         ),
-        ("writev(3, [{..., 4}, {..., 5}], 2) = ...", ("send", 50, bytes(9), 0, None)),
+        ("writev(3, [{..., 4}, {..., 5}], 2) = ...", ("send", 50, bytes(9), 0, None, [])),
         (
             'bind(3, {sa_family = AF_INET, sin_port = htons(80), sin_addr = inet_addr("1.2.3.4")}, ...) = ...',
             ("bind", 50, (bytes([1, 2, 3, 4]), 80)),
@@ -369,14 +372,15 @@ def test_ways_that_code_ends(code, status, told):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("0 splice(3, 4) = 0", "system call splice"),
+        ("0 vmsplice(3, 4) = 0", "system call vmsplice"),
+        ("0 > S 0:0(0) <mp_capable a>", "the TCP option mp_capable"),
         ("0 socket(..., SOCK_FOO, 0) = 3", 'unknown name "SOCK_FOO"'),
         (OPEN + "+0 < ipv4 1.2.3.4 > 5.6.7.8: . 1:1(0) ack 1 win 1", "outer header ipv4"),
         (OPEN + "+0 > . 1:1(0) ack 1 /udp(1 > 2)", "TCP inside UDP"),
         (OPEN + "+0 < . 1:1(0) ack 1 win 1 <md5 valid>", "MD5"),
         (OPEN + "+0 < sctp: INIT", "protocol sctp"),
         (OPEN + "+0 `reboot --now`", "the command `reboot --now`"),
-        (OPEN + "+0 sendmsg(3, {msg_iov(1)=[{..., 1}], msg_control=[{}]}, 0) = 1", "control messages"),
+        (OPEN + "+0 sendmsg(3, {msg_iov(1)=[{..., 1}], msg_control=[{}]}, 0) = 1", "a control message without level"),
     ],
 )
 def test_what_cannot_be_run_is_skipped_with_the_reason(text, reason):

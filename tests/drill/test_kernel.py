@@ -67,14 +67,14 @@ def test_spoilt_script_fails_on_linux(name, good, bad, told):
 
 def test_settings_hold_in_the_namespace_and_nowhere_else():
     before = Path("/proc/sys/net/ipv4/tcp_sack").read_text()
-    text = """`sysctl -q net.ipv4.tcp_sack=0; sysctl -q net.ipv4.no_such_thing=1; sysctl -q kernel.panic=0`
+    text = """`sysctl -q net.ipv4.tcp_sack=0; sysctl -q net.ipv4.no_such_thing=1; frobnicate`
     0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
     +0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
     +0 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)
     +0 > S 0:0(0) <mss 1460,nop,nop,TS val 1 ecr 0,nop,wscale 7>"""
     outcome = verdict(text)
     assert outcome.status == PASSED, outcome.report()
-    assert outcome.ignored == ["sysctl -q kernel.panic=0", "net.ipv4.no_such_thing=1"]
+    assert outcome.ignored == ["frobnicate", "net.ipv4.no_such_thing=1"]
     assert Path("/proc/sys/net/ipv4/tcp_sack").read_text() == before
     assert "tun0" not in Path("/proc/net/dev").read_text()
 

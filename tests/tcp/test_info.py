@@ -109,15 +109,15 @@ def test_waiting_for_cwnd_is_not_waiting_for_the_window(wire):
 
 
 def test_time_that_a_small_send_buffer_costs(wire):  # all that fits has left, and the user would write more
-    wire.established(sndbuf=4000).send(5000, accepted=4000)
-    assert len(wire.take()) == 3
+    wire.established(sndbuf=4000).send(5000).send(100, accepted=0)
+    assert len(wire.take()) == 4
     wire.after(100 * MILLISECOND)
     assert info(wire, "busy_time", "sndbuf_limited") == (100 * MILLISECOND, 100 * MILLISECOND)
     wire.rx(". 1:1(0) ack 2921")
     assert wire.told[-1] & WRITABLE
     wire.after(50 * MILLISECOND)
     assert info(wire, "busy_time", "sndbuf_limited") == (150 * MILLISECOND, 100 * MILLISECOND)
-    wire.rx(". 1:1(0) ack 4001")
+    wire.rx(". 1:1(0) ack 5001")
 
 
 def test_ages_count_from_the_opening_until_there_is_something_to_count_from(wire):

@@ -44,7 +44,8 @@ def test_simultaneous_open(wire):  # 3.5, Figure 7
 def test_simultaneous_open_with_all_options(wire):  # RFC 7323 1.3, 2.2, 3.2: both SYNs carry them
     wire.connect().tx(f"S 0:0(0) <{OFFER}>")
     wire.rx(f"S 0:0(0) <{FULL}>").tx("S. 0:0(0) ack 1 <mss 1460,sackOK,TS val 0 ecr 0,nop,wscale 7>")
-    wire.rx(f"S. 0:0(0) ack 1 <{FULL}>").tx(". 1:1(0) ack 1 <nop,nop,TS val 0 ecr 0>").state(ESTABLISHED)
+    wire.rx(f"S. 0:0(0) ack 1 <{FULL}>").tx(". 1:1(0) ack 1 <nop,nop,TS val 0 ecr 0,nop,nop,sack 0:1>")  # RFC 2883
+    wire.state(ESTABLISHED)
     assert wire.conn.tcb.sack_ok
     assert (wire.conn.tcb.snd_wscale, wire.conn.tcb.rcv_wscale) == (7, 7)
 

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from netstack.drill.constants import CA_STATES, STATES
 from netstack.drill.host import Address, Pending
 from netstack.drill.kernel.calls import MAY_BLOCK, KernelSockets
 from netstack.drill.options import PREFIX, Options
 from netstack.drill.outcome import Unsupported
-from netstack.drill.symbols import CA_STATES, STATES
-from netstack.host.tun import VNET, enter_namespace, open_sniffer, open_tun, set_sysctl
+from netstack.host.tun import VNET, enter_namespace, open_sniffer, open_tun, set_link, set_sysctl
 from netstack.tcp.info_layout import LONGEST, decode, decode_congestion
 from netstack.units import Micros, Octets
 
@@ -53,8 +53,8 @@ class KernelHost:
         self.left: deque[tuple[Micros, bytes]] = deque()
         with contextlib.suppress(OSError):  # without the privilege, times are less exact and that is all
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        self.untouched = True
         self.configure(BASE)
-        self.epoch = time.time_ns()
 
     def now(self) -> Micros:
         """By the clock that stamps packets (CLOCK_REALTIME)."""
@@ -68,6 +68,7 @@ class KernelHost:
 
     def inject(self, packet: bytes, gso_size: Octets) -> None:
         """Into the TUN device; the kernel has dealt with it on return."""
+        self.untouched = False
         header = bytes(VNET.size)
         if gso_size:
             ip = 20 if packet[0] >> 4 == 4 else 40
@@ -89,6 +90,7 @@ class KernelHost:
 
     def start(self, name: str, *arguments: Any) -> Pending:
         """At once, or in a thread where it may block."""
+        self.untouched = False
         pending = Pending(name, self.now())
         if name not in MAY_BLOCK:
             self._perform(pending, arguments)
@@ -105,14 +107,19 @@ class KernelHost:
         return pending.done
 
     def configure(self, settings: Mapping[str, str]) -> list[str]:
-        """Into /proc/sys of the namespace."""
-        ignored = [f"{name}={value}" for name, value in settings.items() if not set_sysctl(name, value)]
+        """Into /proc/sys of the namespace, its device and its route."""
+        set_link({name: value for name, value in settings.items() if name.startswith(("link.", "route."))}, self.local)
+        sysctls = {name: value for name, value in settings.items() if not name.startswith(("link.", "route."))}
+        ignored = [f"{name}={value}" for name, value in sysctls.items() if not set_sysctl(name, value)]
         if (algorithm := settings.get(_CONGESTION)) is not None:
             self.sockets.congestion = ""
             refused = f"{_CONGESTION}={algorithm}"
             if refused in ignored and algorithm in Path(_ALGORITHMS).read_text().split():
                 ignored.remove(refused)  # as a namespace's default it may be refused; each socket may choose it still
                 self.sockets.congestion = algorithm
+        if self.untouched:  # settings take milliseconds, and the script has not begun
+            self.epoch = time.time_ns()
+            self.origin = self.epoch // 1000
         return ignored
 
     def tcp_info(self, fd: int) -> Mapping[str, int]:
@@ -123,6 +130,17 @@ class KernelHost:
             return {**info, **model}
         except OSError:
             return {}
+
+    def counters(self) -> Mapping[str, int]:
+        """Of the namespace, from /proc/net."""
+        found = {}
+        for file in ("snmp", "netstat"):
+            lines = Path("/proc/thread-self/net", file).read_text().splitlines()
+            for names, values in zip(lines[::2], lines[1::2], strict=True):
+                layer = names.partition(":")[0]
+                pairs = zip(names.split()[1:], values.split()[1:], strict=True)
+                found.update({layer + name: int(value) for name, value in pairs})
+        return found
 
     def explain(self, fd: int | None, local: Address | None, remote: Address | None) -> str:
         """What TCP_INFO tells; Linux does not tell its sequence numbers."""

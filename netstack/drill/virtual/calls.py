@@ -5,96 +5,69 @@ blocking mode Linux's kernel waits where a non-blocking socket says EAGAIN; here
 """
 
 import errno
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from struct import Struct
-from typing import Any
 
-from netstack.drill.host import Address
-from netstack.drill.outcome import Unsupported
-from netstack.drill.symbols import (
+from netstack.drill.constants import (
     AF_INET,
     F_GETFL,
     F_SETFL,
     FIONBIO,
-    IP_MTU_DISCOVER,
     IPPROTO_IP,
     IPPROTO_TCP,
     IPPROTO_UDP,
+    NUMBERS,
     O_NONBLOCK,
     O_RDWR,
-    POLLERR,
-    POLLHUP,
-    POLLIN,
-    POLLNVAL,
-    POLLOUT,
-    POLLRDHUP,
     SIOCINQ,
     SIOCOUTQ,
     SIOCOUTQNSD,
-    SO_DEBUG,
     SO_ERROR,
     SOCK_DGRAM,
     SOCK_NONBLOCK,
     SOCK_STREAM,
     SOL_SOCKET,
-    option_name,
 )
+from netstack.drill.host import Address
+from netstack.drill.outcome import Unsupported
+from netstack.drill.symbols import is_option, option_name
+from netstack.drill.virtual.data import DataCalls
+from netstack.drill.virtual.descriptors import Step, name_of, packed
+from netstack.drill.virtual.waiting import WaitCalls
+from netstack.sockets import options as sockopt
 from netstack.sockets.datagram import DatagramSocket
-from netstack.sockets.options import MSG_FASTOPEN, TCP_FASTOPEN_CONNECT
 from netstack.sockets.stream import StreamSocket
-from netstack.stack import Stack
-from netstack.tcp.connection import Connection
-from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
-from netstack.tcp.state import CLOSING, FIN_WAIT_1, LAST_ACK, SYN_RECEIVED, SYN_SENT
-from netstack.units import MILLISECOND, Micros
+from netstack.tcp.state import CLOSING, FIN_WAIT_1, LAST_ACK
 
-Step = Generator[Micros | None, None, Any]
-MSG_PEEK, MSG_DONTWAIT, MSG_WAITALL, MSG_NOSIGNAL, MSG_MORE = 2, 0x40, 0x100, 0x4000, 0x8000
-_POLLRDNORM, _POLLWRNORM = 0x40, 0x100
 _INT = Struct("<i")
-WITHOUT_EFFECT = {(SOL_SOCKET, SO_DEBUG)}
-"""Socket options that change nothing anybody could see."""
+_TIMEVAL = Struct("<qq")
+_SO_RCVTIMEO, _SO_SNDTIMEO = NUMBERS["SO_RCVTIMEO"], NUMBERS["SO_SNDTIMEO"]
+_SO_ZEROCOPY, _SO_TIMESTAMPING = NUMBERS["SO_ZEROCOPY"], NUMBERS["SO_TIMESTAMPING"]
+_IP_MINTTL = NUMBERS["IP_MINTTL"]
+_TCP_INQ = NUMBERS["TCP_INQ"]
+REMEMBERED = {
+    SOL_SOCKET: {
+        "SO_DEBUG", "SO_DONTROUTE", "SO_BROADCAST", "SO_PRIORITY", "SO_MARK", "SO_REUSEPORT", "SO_BSDCOMPAT",
+        "SO_BUSY_POLL", "SO_PREFER_BUSY_POLL", "SO_BUSY_POLL_BUDGET", "SO_INCOMING_CPU", "SO_LOCK_FILTER",
+        "SO_TXREHASH", "SO_RXQ_OVFL", "SO_NO_CHECK", "SO_PASSCRED", "SO_CNX_ADVICE", "SO_SELECT_ERR_QUEUE",
+        "SO_TIMESTAMP", "SO_TIMESTAMPNS", "SO_PEEK_OFF",
+    },
+    IPPROTO_TCP: {"TCP_THIN_DUPACK", "TCP_SAVE_SYN"},
+    IPPROTO_IP: {
+        "IP_RECVTOS", "IP_RECVTTL", "IP_RECVOPTS", "IP_RETOPTS", "IP_PKTINFO", "IP_FREEBIND", "IP_TRANSPARENT",
+        "IP_BIND_ADDRESS_NO_PORT",
+    },
+}  # fmt: skip
+"""Options that change nothing of what a script sees: they are kept and shown."""
+_KEPT = {(level, NUMBERS[name]) for level, names in REMEMBERED.items() for name in names}
+_F_GETFD, _F_SETFD = NUMBERS["F_GETFD"], NUMBERS["F_SETFD"]
 _LINGERING = (FIN_WAIT_1, CLOSING, LAST_ACK)
 """Where SO_LINGER makes close() wait: our FIN is not acknowledged yet."""
 
 
-class StackSockets:
-    """Descriptors from 3 on, each a socket of `stack`, in blocking mode until fcntl says otherwise."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.sockets: dict[int, StreamSocket | DatagramSocket] = {}
-        self.nonblocking: set[int] = set()
-        self._next = 3
-
-    def find(self, fd: int) -> StreamSocket | DatagramSocket:
-        """The socket behind a descriptor. EBADF."""
-        if fd not in self.sockets:
-            raise OSError(errno.EBADF, "Bad file descriptor")
-        return self.sockets[fd]
-
-    def stream(self, fd: int) -> StreamSocket:
-        """The TCP socket behind a descriptor. EBADF; EOPNOTSUPP for one of UDP."""
-        sock = self.find(fd)
-        if not isinstance(sock, StreamSocket):
-            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
-        return sock
-
-    def connection(self, fd: int) -> Connection | None:
-        """The connection behind a descriptor, where there is one."""
-        sock = self.find(fd)
-        return sock.connection if isinstance(sock, StreamSocket) else None
-
-    def _add(self, made: StreamSocket | DatagramSocket, nonblocking: bool) -> int:
-        fd, self._next = self._next, self._next + 1
-        self.sockets[fd] = made
-        if nonblocking:
-            self.nonblocking.add(fd)
-        return fd
-
-    def _waits(self, fd: int, flags: int = 0) -> bool:
-        return fd not in self.nonblocking and not flags & MSG_DONTWAIT
+class StackSockets(DataCalls, WaitCalls):
+    """Sockets of the stack and what else has a descriptor."""
 
     # Every call is a generator, also those that never block: the unreachable yield makes it one.
 
@@ -107,12 +80,12 @@ class StackSockets:
         number, kind = kinds.get(type_ & 0xF, (-1, StreamSocket))
         if family != AF_INET or protocol not in (0, number) or number < 0:
             raise Unsupported(f"socket of family {family}, type {type_ & 0xF}, protocol {protocol}")
-        return self._add(kind(self.stack), bool(type_ & SOCK_NONBLOCK))
+        return self.add(kind(self.stack), bool(type_ & SOCK_NONBLOCK))
         yield
 
     def bind(self, fd: int, address: Address) -> Step:
         """Give it a local address."""
-        self.find(fd).bind(_name(address))
+        self.find(fd).bind(name_of(address))
         return
         yield
 
@@ -128,102 +101,35 @@ class StackSockets:
             try:
                 child, _ = self.stream(fd).accept()
             except BlockingIOError:
-                if not self._waits(fd):
+                if not self.waits(fd):
                     raise
                 yield None
                 continue
             remote = child.connection.remote if child.connection is not None else (b"", 0)
-            return self._add(child, bool(flags & SOCK_NONBLOCK)), remote
+            return self.add(child, bool(flags & SOCK_NONBLOCK)), remote
 
     def connect(self, fd: int, address: Address) -> Step:
         """Open actively."""
         while True:
             try:
-                return self.find(fd).connect(_name(address))
+                return self.find(fd).connect(name_of(address))
             except BlockingIOError:
-                if not self._waits(fd):
+                if not self.waits(fd):
                     raise
             except OSError as error:
-                if error.errno != errno.EALREADY or not self._waits(fd):
+                if error.errno != errno.EALREADY or not self.waits(fd):
                     raise
             yield None
 
-    def recv(self, fd: int, octets: int, flags: int) -> Step:
-        """What has arrived, `octets` at most."""
-        if flags & ~(MSG_PEEK | MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL):
-            raise Unsupported(f"recv with flags {flags:#x}")
-        got = b""
-        while True:
-            try:
-                conn = self.connection(fd)
-                if flags & MSG_PEEK and conn is not None and conn.readable:
-                    return conn.peek(octets) or b""
-                part = self.find(fd).recv(octets - len(got))
-                got += part
-                if not part or len(got) == octets or not flags & MSG_WAITALL:
-                    return got
-            except BlockingIOError:
-                if not self._waits(fd, flags):
-                    if got:
-                        return got
-                    raise
-            yield None
+    def getsockname(self, fd: int) -> Step:
+        """The address of this end."""
+        return packed(self.find(fd).getsockname())
+        yield
 
-    def send(self, fd: int, data: bytes, flags: int, address: Address | None) -> Step:
-        """Octets taken: all of them, unless the call may not block."""
-        if flags & ~(MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_FASTOPEN):
-            raise Unsupported(f"send with flags {flags:#x}")
-        sent = 0
-        conn = self.connection(fd)
-        if flags & MSG_FASTOPEN or (conn is not None and conn.fast_open is not None and conn.fast_open.deferred):
-            sent = yield from self._send_with_syn(fd, data, flags, address)
-            if sent == len(data) or not self._waits(fd, flags):
-                return sent
-        while True:
-            try:
-                sent += self._send(fd, data[sent:], bool(flags & MSG_MORE), address)
-            except BlockingIOError:
-                if not self._waits(fd, flags):
-                    if sent:
-                        return sent
-                    raise
-            except OSError:
-                if sent:
-                    return sent
-                raise
-            if sent == len(data):
-                return sent
-            yield None
-
-    def _send_with_syn(self, fd: int, data: bytes, flags: int, address: Address | None) -> Step:
-        """Fast Open: what went with the SYN. A call that may block waits for the handshake, as connect() does."""
-        sock, sent = self.stream(fd), 0
-        try:
-            if flags & MSG_FASTOPEN:
-                sent = sock.sendto(data, MSG_FASTOPEN, ("", 0) if address is None else _name(address))
-            else:
-                sent = sock.send(data)
-        except BlockingIOError as error:
-            if error.errno != errno.EINPROGRESS or not self._waits(fd, flags):
-                raise
-        conn = sock.connection
-        if self._waits(fd, flags) and conn is not None and conn.fast_open is not None:
-            conn.fast_open.more_waits = sent < len(data)
-            while conn.state in (SYN_SENT, SYN_RECEIVED):
-                yield None
-            sock.connect(_name(address) if address is not None else ("", 0))  # it reports how that ended
-        return sent
-
-    def _send(self, fd: int, data: bytes, more: bool, address: Address | None) -> int:
-        sock = self.find(fd)
-        if isinstance(sock, DatagramSocket):
-            return sock.sendto(data, None if address is None else _name(address))
-        conn = sock.connection
-        if not more or conn is None or conn.error or conn.state in (SYN_SENT, SYN_RECEIVED):
-            return sock.send(data)
-        if not (taken := conn.send(data, more=True)):
-            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
-        return taken
+    def getpeername(self, fd: int) -> Step:
+        """The address of the other end."""
+        return packed(self.find(fd).getpeername())
+        yield
 
     def shutdown(self, fd: int, how: int) -> Step:
         """Close one or both directions."""
@@ -233,12 +139,13 @@ class StackSockets:
 
     def close(self, fd: int) -> Step:
         """Let go of the descriptor; with SO_LINGER, wait for the FIN to be acknowledged."""
+        if self.forget_file(fd):
+            return
         sock = self.find(fd)
         conn = self.connection(fd)
         linger = sock.options.linger if isinstance(sock, StreamSocket) else None
         sock.close()
-        del self.sockets[fd]
-        self.nonblocking.discard(fd)
+        self.forget(fd)
         if conn is not None and linger:
             until = self.stack.now + linger
             while conn.state in _LINGERING and self.stack.now < until:
@@ -246,7 +153,9 @@ class StackSockets:
 
     def fcntl(self, fd: int, command: int, argument: int) -> Step:
         """F_GETFL, F_SETFL."""
-        self.find(fd)
+        self.check(fd)
+        if command in (_F_GETFD, _F_SETFD):
+            return 0
         if command == F_GETFL:
             return O_RDWR | (O_NONBLOCK if fd in self.nonblocking else 0)
         if command != F_SETFL:
@@ -276,11 +185,26 @@ class StackSockets:
 
     def setsockopt(self, fd: int, level: int, name: int, value: bytes) -> Step:
         """Set an option to these octets. One that the stack does not have skips the script."""
-        if (level, name) in WITHOUT_EFFECT:
-            self.find(fd)
+        self.find(fd)
+        if level == SOL_SOCKET and name in (_SO_RCVTIMEO, _SO_SNDTIMEO):
+            if len(value) < _TIMEVAL.size:
+                raise OSError(errno.EINVAL, "Invalid argument")
+            seconds, micros = _TIMEVAL.unpack_from(value)
+            self.patience[fd, name == _SO_SNDTIMEO] = seconds * 1_000_000 + micros
+        elif (level, name) == (SOL_SOCKET, _SO_ZEROCOPY):
+            self.errors(fd).zerocopy = _truth(value)
+        elif (level, name) == (SOL_SOCKET, _SO_TIMESTAMPING):
+            self.errors(fd).set_stamping(int.from_bytes(value[:4], "little"), self.connection(fd))
+        elif (level, name) == (IPPROTO_IP, _IP_MINTTL):
+            if int.from_bytes(value[:4], "little") > 1:
+                raise Unsupported("IP_MINTTL")
+        elif (level, name) in _KEPT or (level, name) == (IPPROTO_TCP, _TCP_INQ):
+            pass
+        else:
+            with _known(level, name):
+                self.stream(fd).setsockopt(level, name, value)
             return
-        with _known(level, name):
-            self.stream(fd).setsockopt(level, name, value)
+        self.remembered[fd, level, name] = value
         return
         yield
 
@@ -289,45 +213,26 @@ class StackSockets:
         sock = self.find(fd)
         if isinstance(sock, DatagramSocket) and (level, name) == (SOL_SOCKET, SO_ERROR):
             return _INT.pack(sock.take_error())[:length]
+        if (fd, level, name) in self.remembered:
+            return self.remembered[fd, level, name][:length]
+        if (level, name) in _KEPT or (level, name) in ((SOL_SOCKET, _SO_ZEROCOPY), (IPPROTO_TCP, _TCP_INQ)):
+            return bytes(4)[:length]
         with _known(level, name):
             value = self.stream(fd).getsockopt(level, name, max(1, min(length, 1024)))
         return value if isinstance(value, bytes) else _INT.pack(value)[:length]
         yield
 
-    def poll(self, asked: list[tuple[int, int]], timeout: int) -> Step:
-        """What each (descriptor, events) is ready for."""
-        until = self.stack.now + timeout * MILLISECOND if timeout >= 0 else None
-        while True:
-            ready = [self._ready(fd, events) for fd, events in asked]
-            if any(ready) or (until is not None and self.stack.now >= until):
-                return ready
-            yield until
 
-    def _ready(self, fd: int, events: int) -> int:
-        if fd not in self.sockets:
-            return POLLNVAL
-        sock = self.sockets[fd]
-        bits = sock.readiness()
-        found = POLLIN | _POLLRDNORM if bits & READABLE else 0
-        found |= POLLOUT | _POLLWRNORM if bits & WRITABLE else 0
-        conn = self.connection(fd)
-        if conn is not None and conn.eof:
-            found |= POLLRDHUP
-        always = (POLLHUP if bits & HANGUP else 0) | (POLLERR if bits & FAILED else 0)
-        return found & events | always
+def _truth(value: bytes) -> bool:
+    return any(value[:4])
 
 
 @contextmanager
 def _known(level: int, name: int) -> Iterator[None]:
-    """ENOPROTOOPT inside means that the stack lacks the option; so does a refusal to send without DF."""
+    """ENOPROTOOPT for an option of Linux's that the stack has no notion of means that the script cannot be run."""
     try:
         yield
     except OSError as error:
-        lacking = error.errno == errno.ENOPROTOOPT or (error.errno == errno.EOPNOTSUPP and name != TCP_FASTOPEN_CONNECT)
-        if lacking or (level, name) == (IPPROTO_IP, IP_MTU_DISCOVER):
+        if error.errno == errno.ENOPROTOOPT and is_option(level, name) and not sockopt.known(level, name):
             raise Unsupported(f"socket option {option_name(level, name)}") from None
         raise
-
-
-def _name(address: Address) -> tuple[str, int]:
-    return ".".join(str(octet) for octet in address[0]), address[1]

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Any
 
@@ -10,7 +9,8 @@ from netstack.config import Config
 from netstack.drill.host import Address, Pending
 from netstack.drill.options import PREFIX, Options
 from netstack.drill.outcome import Unsupported
-from netstack.drill.virtual.calls import StackSockets, Step
+from netstack.drill.virtual.calls import StackSockets
+from netstack.drill.virtual.descriptors import Step
 from netstack.drill.virtual.device import PacketDevice
 from netstack.drill.virtual.settings import apply
 from netstack.sockets.stream import StreamSocket
@@ -32,6 +32,7 @@ class StackHost:
     """The stack under test, with sockets in blocking mode and time that passes only when the script says so."""
 
     name = "stack"
+    origin: Micros = 0
 
     def __init__(self, options: Options) -> None:
         if options.ip_version != 4:
@@ -97,6 +98,7 @@ class StackHost:
         while (frame := self.device.read(self.clock)) is not None:
             self.stack.receive(frame, self.clock)
             self.stack.transmit(self.clock)
+        self.sockets.look(self.now())
         blocked, self.blocked = self.blocked, []
         for pending, step, _ in blocked:
             self._advance(pending, step)
@@ -140,13 +142,20 @@ class StackHost:
 
     def configure(self, settings: Mapping[str, str]) -> list[str]:
         """Before anything happened a stack with these settings is built; later the running one takes them over."""
-        tcp, ignored = apply(self.config.tcp, dict(settings))
-        self.config = replace(self.config, tcp=tcp)
+        config, ignored = apply(self.config, settings)
         if self.untouched:
+            self.config = config
             self._build()
-        else:
-            self.stack.config, self.stack.tcp.config = self.config, tcp
+            return ignored
+        if config.mtu != self.config.mtu:
+            raise Unsupported(f"another MTU ({config.mtu}) in the middle of a script")
+        self.config = self.stack.config = config
+        self.stack.tcp.config = config.tcp
         return ignored
+
+    def counters(self) -> Mapping[str, int]:
+        """The stack's."""
+        return self.stack.counters.snapshot()
 
     # What is told.
 

@@ -1,9 +1,10 @@
 """Sysctls to the stack's configuration: fields of TcpConfig bear the names, units differ."""
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
-from netstack.config import TcpConfig
+from netstack.config import Config, TcpConfig
 from netstack.drill.outcome import Unsupported
 from netstack.tcp.congestion import ALGORITHMS
 from netstack.tcp.fast_open import keys_from_text
@@ -18,7 +19,6 @@ _UNITS = {
     "fastopen_blackhole_timeout": SECOND,
     "invalid_ratelimit": MILLISECOND,
     "mem": PAGE,
-    "comp_sack_delay_ns": 1,
 }
 """What one unit of a sysctl that is a time means, in microseconds."""
 _OTHER_NAMES = {
@@ -27,56 +27,98 @@ _OTHER_NAMES = {
     "net.core.wmem_max": "wmem_max",
     "net.ipv4.ip_local_port_range": "port_range",
     "net.ipv4.tcp_rto_min_us": "rto_min",
+    "net.ipv4.tcp_rto_max_ms": "rto_max",
     "net.ipv4.tcp_fastopen_blackhole_timeout_sec": "fastopen_blackhole_timeout",
+    "route.initcwnd": "initial_cwnd",
+    "route.rto_min": "rto_min",
+    "route.congctl": "congestion_control",
+    "route.reordering": "reordering",
 }
-_ABSENT = {
+_OF_THE_STACK = {
+    "net.ipv4.ip_default_ttl": "default_ttl",
+    "route.hoplimit": "default_ttl",
+    "link.mtu": "mtu",
+    "route.mtu": "mtu",
+}
+"""Fields of Config itself."""
+_NOT_THE_FIELD = {"base_mss"}
+"""The MTU probe's first size in Linux, SendMSS without an MSS option here."""
+_ABSENT: dict[str, set[str]] = {
+    "net.ipv4.tcp_abc": {"0"},
+    "net.ipv4.tcp_app_win": {"0", "31"},
     "net.ipv4.tcp_ecn": {"0", "2"},
     "net.ipv4.tcp_ecn_option": {"0", "1", "2"},
     "net.ipv4.tcp_mtu_probing": {"0"},
-    "net.ipv4.tcp_thin_linear_timeouts": {"0"},
-    "net.ipv4.tcp_abort_on_overflow": {"0"},
-    "net.ipv4.tcp_stdurg": {"0"},
-    "net.ipv4.tcp_rfc1337": {"0"},
-    "net.ipv4.tcp_syncookies": {"0", "1"},
-    "net.ipv4.tcp_recovery": {"1"},
-    "net.ipv4.tcp_early_retrans": {"3"},
-    "net.ipv4.tcp_frto": {"1", "2"},
-    "net.ipv4.tcp_autocorking": {"0", "1"},
+    "net.ipv4.tcp_tw_recycle": {"0"},
+    "net.ipv4.tcp_plb_enabled": {"0"},
+    "net.ipv4.tcp_reflect_tos": {"0"},
     "net.ipv4.tcp_shrink_window": {"0"},
+    "net.ipv4.tcp_stdurg": {"0"},
+    "net.ipv4.tcp_thin_dupack": {"0"},
+    "net.ipv4.tcp_thin_linear_timeouts": {"0"},
+    "net.ipv4.tcp_workaround_signed_windows": {"0"},
     "net.ipv4.ip_no_pmtu_disc": {"0"},
-    "net.ipv4.ip_default_ttl": {"64"},
+    "route.features": {"0", "none"},
+    "route.fastopen_no_cookie": {"0"},
 }
 """Settings of Linux that have no field: the values that ask for nothing the stack does not do anyway."""
+_WITHOUT_EFFECT = {
+    # What the stack has no use for: it has no queues between TCP and the device, no caches of routes' past, one core.
+    "adv_win_scale", "allowed_congestion_control", "available_congestion_control", "autocorking", "backlog_ack_defer",
+    "child_ehash_entries", "early_demux", "ehash_entries", "fack", "fwmark_accept", "l3mdev_accept",
+    "limit_output_bytes", "low_latency", "max_ssthresh", "metrics_save", "no_metrics_save",
+    "no_ssthresh_metrics_save", "migrate_req", "tso_rtt_log", "retrans_collapse", "dma_copybreak",
+    "probe_interval", "probe_threshold", "mtu_probe_floor", "base_mss", "plb_idle_rehash_rounds", "plb_rehash_rounds",
+    "plb_suspend_rto_sec", "plb_cong_thresh", "frto_response", "ao_required",
+    "tw_reuse_delay", "hystart_detect",
+}  # fmt: skip
 
 
-def apply(config: TcpConfig, settings: dict[str, str]) -> tuple[TcpConfig, list[str]]:
+def apply(config: Config, settings: Mapping[str, str]) -> tuple[Config, list[str]]:
     """The configuration with these settings, and those that mean nothing here. Unsupported: one asks for too much."""
-    known = {field.name: field.type for field in fields(TcpConfig)}
-    changes: dict[str, Any] = {}
+    known = {field.name for field in fields(TcpConfig)} - _NOT_THE_FIELD
+    tcp: dict[str, Any] = {}
+    whole: dict[str, Any] = {}
     ignored = []
     for name, value in settings.items():
-        field = _OTHER_NAMES.get(name, name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else "")
-        if field in known:
-            changes[field] = _value(name, field, getattr(config, field), value)
+        short = name.removeprefix(_PREFIX)
+        field = _OTHER_NAMES.get(name, short if short != name else "")
+        if name in _OF_THE_STACK:
+            whole[_OF_THE_STACK[name]] = _numbers(name, value)[0]
+        elif field in known:
+            tcp[field] = _value(name, field, getattr(config.tcp, field), value)
         elif name in _ABSENT:
             if value not in _ABSENT[name]:
                 raise Unsupported(f"{name}={value}")
-        else:
+        elif name == "link.qdisc":
+            ignored.append(f"{name}={value}")  # fq would pace everybody, which shows only where a script is about that
+        elif name.startswith(("route.", "link.")):
+            raise Unsupported(f"{name}={value}")
+        elif short not in _WITHOUT_EFFECT:
             ignored.append(f"{name}={value}")
-    if changes.get("congestion_control", config.congestion_control) not in ALGORITHMS:
-        raise Unsupported(f"congestion control {changes['congestion_control']}")
-    return replace(config, **changes), ignored
+    if tcp.get("congestion_control", config.tcp.congestion_control) not in ALGORITHMS:
+        raise Unsupported(f"congestion control {tcp['congestion_control']}")
+    if tcp.get("orphan_retries") == 0:
+        tcp["orphan_retries"] = TcpConfig().orphan_retries  # Linux's 0 means its default
+    return replace(config, tcp=replace(config.tcp, **tcp), **whole), ignored
+
+
+def _numbers(name: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word, 0) for word in text.split())
+    except ValueError:
+        raise Unsupported(f"{name}={text}") from None
 
 
 def _value(name: str, field: str, current: Any, text: str) -> Any:
-    try:
-        if field == "fastopen_key":
+    if field == "fastopen_key":
+        try:
             keys_from_text(text)
-        if isinstance(current, str):
-            return text
-        numbers = tuple(int(word, 0) for word in text.split())
-    except ValueError:
-        raise Unsupported(f"{name}={text}") from None
+        except ValueError:
+            raise Unsupported(f"{name}={text}") from None
+    if isinstance(current, str):
+        return text
+    numbers = _numbers(name, text)
     if isinstance(current, tuple):
         if len(numbers) != len(current):
             raise Unsupported(f"{name}={text}")
@@ -85,4 +127,4 @@ def _value(name: str, field: str, current: Any, text: str) -> Any:
         raise Unsupported(f"{name}={text}")
     if isinstance(current, bool):
         return numbers[0] != 0
-    return numbers[0] * _UNITS.get(field, 1)
+    return numbers[0] * (MILLISECOND if name.endswith("_ms") else _UNITS.get(field, 1))

@@ -1,0 +1,128 @@
+"""System calls that make, name, open, configure and close sockets."""
+
+import errno
+from ipaddress import ip_address
+
+from netstack.drill import arguments as args
+from netstack.drill.call_base import CallBase, Conclude, Prepared, count, result_of, zero
+from netstack.drill.constants import AF_INET, AF_INET6, F_SETFL, FIONBIO
+from netstack.drill.host import Address
+from netstack.drill.nodes import Array, Call, Unspecified
+from netstack.drill.symbols import integer
+
+
+class SocketCalls(CallBase):
+    """One method a call."""
+
+    def _socket(self, call: Call) -> Prepared:
+        default = AF_INET if len(self.host.local) == 4 else AF_INET6
+        family, type_ = args.number(call, 0, default), args.number(call, 1)
+
+        def opened(live: int) -> tuple[int, list[str]]:
+            self.connections.opened(result_of(call, live), live, type_ & 0xF)
+            return live, []
+
+        return "socket", (family, type_, args.number(call, 2)), opened
+
+    def _bind(self, call: Call) -> Prepared:
+        descriptor = self.descriptor(call)
+        address = args.address(args.argument(call, 1), self.connections.local)
+
+        def bound(_: None) -> tuple[int, list[str]]:
+            descriptor.bound = address
+            return 0, []
+
+        return "bind", (descriptor.live, address), bound
+
+    def _listen(self, call: Call) -> Prepared:
+        descriptor = self.descriptor(call)
+
+        def listening(_: None) -> tuple[int, list[str]]:
+            descriptor.listening = True
+            return 0, []
+
+        return "listen", (descriptor.live, args.number(call, 1)), listening
+
+    def _accept(self, call: Call) -> Prepared:
+        def accepted(value: tuple[int, tuple[bytes, int]]) -> tuple[int, list[str]]:
+            self.connections.accepted(result_of(call, value[0]), value[0], value[1])
+            return value[0], []
+
+        flags = args.number(call, 3) if call.name == "accept4" else 0
+        return "accept", (self.live(call), flags), accepted
+
+    _accept4 = _accept
+
+    def _connect(self, call: Call) -> Prepared:
+        descriptor = self.descriptor(call)
+        address = args.address(args.argument(call, 1), self.connections.remote)
+        self.connections.connecting(descriptor, address)
+
+        def failed(code: int) -> None:
+            if code == errno.EINPROGRESS:
+                self.connections.reconnecting(descriptor, address)
+
+        self.on_error = failed
+        return "connect", (descriptor.live, address), zero
+
+    def _shutdown(self, call: Call) -> Prepared:
+        return "shutdown", (self.live(call), args.number(call, 1)), zero
+
+    def _close(self, call: Call) -> Prepared:
+        descriptor = self.descriptor(call)
+
+        def closed(_: None) -> tuple[int, list[str]]:
+            self.connections.closed(descriptor.script)
+            return 0, []
+
+        return "close", (descriptor.live,), closed
+
+    def _fcntl(self, call: Call) -> Prepared:
+        command = args.number(call, 1)
+        value = args.number(call, 2)
+        conclude: Conclude = zero if command == F_SETFL else count
+        return "fcntl", (self.live(call), command, value), conclude
+
+    def _ioctl(self, call: Call) -> Prepared:
+        request = args.number(call, 1)
+        expected = args.argument(call, 2)
+        value = 0 if isinstance(expected, Unspecified) or expected == Array((Unspecified(),)) else integer(expected)
+
+        def answered(got: int) -> tuple[int, list[str]]:
+            compared = request != FIONBIO and not isinstance(expected, Unspecified)
+            return 0, [f"value: expected [{value}], got [{got}]"] if compared and got != value else []
+
+        return "ioctl", (self.live(call), request, value), answered
+
+    def _setsockopt(self, call: Call) -> Prepared:
+        value = args.option_value(args.argument(call, 3), args.argument(call, 4))
+        return "setsockopt", (self.live(call), args.number(call, 1), args.number(call, 2), value), zero
+
+    def _getsockopt(self, call: Call) -> Prepared:
+        expected, length = args.argument(call, 3), args.number(call, 4, 4)
+
+        def answered(got: bytes) -> tuple[int, list[str]]:
+            wrong = args.option_differs(expected, got)
+            return 0, [f"option: {wrong}"] if wrong else []
+
+        level, option = args.number(call, 1), args.number(call, 2)
+        return "getsockopt", (self.live(call), level, option, max(0, min(length, 65_536))), answered
+
+    def _getsockname(self, call: Call) -> Prepared:
+        return self._name_of("getsockname", call, self.connections.local)
+
+    def _getpeername(self, call: Call) -> Prepared:
+        return self._name_of("getpeername", call, self.connections.remote)
+
+    def _name_of(self, name: str, call: Call, default: Address) -> Prepared:
+        expected = args.argument(call, 1)
+
+        def told(address: Address) -> tuple[int, list[str]]:
+            wanted = address if isinstance(expected, Unspecified) else args.address(expected, default)
+            return 0, [] if wanted == address else [f"address: expected {_shown(wanted)}, got {_shown(address)}"]
+
+        return name, (self.live(call),), told
+
+
+def _shown(address: Address) -> str:
+    return f"{ip_address(address[0])} {address[1]}"
