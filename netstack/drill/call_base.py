@@ -22,13 +22,13 @@ Prepared = tuple[str, tuple[Any, ...], Conclude]
 class CallBase:
     """Host, descriptors, and the tolerance of the script's times."""
 
-    def __init__(
-        self, host: Host, connections: Connections, near: Callable[[Micros], bool] = lambda apart: True
-    ) -> None:
+    def __init__(self, host: Host, connections: Connections, near: Callable[[Micros], bool], mapped: bool) -> None:
         self.host = host
         self.connections = connections
         self.near = near
         """Whether a time that differs from the script's by so much is right."""
+        self.mapped = mapped
+        """Sockets of IPv6 are those of IPv4."""
         self.on_error: Callable[[int], None] = no_matter
 
     def descriptor(self, call: Call, index: int = 0) -> Descriptor:

@@ -17,6 +17,8 @@ class SocketCalls(CallBase):
     def _socket(self, call: Call) -> Prepared:
         default = AF_INET if len(self.host.local) == 4 else AF_INET6
         family, type_ = args.number(call, 0, default), args.number(call, 1)
+        if family == AF_INET6 and self.mapped:
+            family = AF_INET
 
         def opened(live: int) -> tuple[int, list[str]]:
             self.connections.opened(result_of(call, live), live, type_ & 0xF)

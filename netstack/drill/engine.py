@@ -28,6 +28,8 @@ class Manner:
     local_port: int = 8080
     remote_port: int = 8080
     explain: bool = False
+    mapped: bool = False
+    """Sockets of IPv6 stand for those of IPv4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Run:
     def __init__(self, script: Script, host: Host, manner: Manner, read: Read = lambda name: None) -> None:
         self.script, self.host, self.manner, self.read = script, host, manner, read
         self.connections = Connections((host.local, manner.local_port), (host.remote, manner.remote_port))
-        self.calls = Calls(host, self.connections, lambda apart: abs(apart) <= manner.rules.tolerance)
+        self.calls = Calls(host, self.connections, lambda apart: abs(apart) <= manner.rules.tolerance, manner.mapped)
         self.clockwork = Clockwork(manner.rules.tolerance)
         self.timeline: list[Entry] = []
         self.expecting = Expecting(host, self.connections, manner.rules, self.timeline, manner.strict_segments)

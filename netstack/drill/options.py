@@ -10,7 +10,8 @@ from netstack.units import Micros, Octets
 LOCAL = {4: "192.168.0.1", 6: "fd3d:fa7b:d17d::1"}
 REMOTE = {4: "192.0.2.1", 6: "2001:db8::1"}
 PREFIX = {4: 16, 6: 48}
-IP_VERSIONS = {"ipv4": 4, "ipv6": 6}
+IP_VERSIONS = {"ipv4": 4, "ipv4-mapped-ipv6": 4, "ipv6": 6}
+"""Mapped: sockets of IPv6, packets of IPv4, as if the sockets had been of IPv4 in the first place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Options:
     local_port: int = 8080
     remote_port: int = 8080
     init_scripts: str = ""
+    mapped: bool = False
 
     @property
     def local_address(self) -> bytes:
@@ -77,4 +79,5 @@ def read_options(script: Script) -> Options:
         local_port=number("bind_port", 8080),
         remote_port=number("connect_port", 8080),
         init_scripts=found.get("init_scripts", ""),
+        mapped=version == "ipv4-mapped-ipv6",
     )

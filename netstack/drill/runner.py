@@ -59,6 +59,7 @@ def _run(script: Script, options: Options, host: Host, wishes: Wishes, read: Rea
         options.local_port,
         options.remote_port,
         wishes.explain,
+        options.mapped,
     )
     run = Run(script, host, manner, read)
     outcome = Outcome(script.name, timeline=run.timeline)
