@@ -275,6 +275,37 @@ def test_the_notation_of_the_fork():
     assert outcome.ignored == ["net.inet.tcp.something=1"]
 
 
+@pytest.mark.parametrize(("queue", "spread"), [("fq", True), ("pfifo", False)])
+def test_a_device_that_paces_spreads_what_leaves(queue, spread):
+    text = f"""`tc qdisc replace dev tun0 root {queue}`
+    0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+    +0 bind(3, ..., ...) = 0
+    +0 listen(3, 1) = 0
+    +0 < S 0:0(0) win 65535 <mss 1000>
+    +0 > S. 0:0(0) ack 1 <mss 1460>
+    +.1 < . 1:1(0) ack 1 win 65535
+    +0 accept(3, ..., ...) = 4
+    +0 write(4, ..., 30000) = 30000
+    +0 > P. 1:10001(10000) ack 1
+    +.1 < . 1:1(0) ack 10001 win 65535
+    +.2 write(4, ..., 1) = 1"""
+    outcome = verdict("fq", text)
+    times = {entry.at for entry in outcome.timeline if entry.packet is not None and entry.at >= 200_000}
+    assert outcome.status == PASSED
+    assert (len(times) > 3) == spread, outcome.report()
+
+
+@pytest.mark.parametrize("family", ["...", "AF_INET6", "AF_INET"])
+def test_mapped_sockets_are_those_of_ipv4(family):
+    text = f"""--ip_version=ipv4-mapped-ipv6
+    0 socket({family}, SOCK_STREAM, IPPROTO_TCP) = 3
+    +0 bind(3, ..., ...) = 0
+    +0 listen(3, 1) = 0
+    +0 < S 0:0(0) win 65535 <mss 1000>
+    +0 > S. 0:0(0) ack 1 <mss 1460>"""
+    assert verdict("mapped", text).status == PASSED
+
+
 def test_a_blocking_write_returns_when_all_of_it_is_taken():
     text = """0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
     +0 setsockopt(3, SOL_SOCKET, SO_SNDBUF, [2500], 4) = 0

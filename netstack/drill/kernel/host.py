@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pyroute2 import NetlinkError
+
 from netstack.drill.constants import CA_STATES, STATES
 from netstack.drill.host import Address, Pending
 from netstack.drill.kernel.calls import MAY_BLOCK, KernelSockets
@@ -31,6 +33,7 @@ _CONGESTION = "net.ipv4.tcp_congestion_control"
 _ALGORITHMS = "/proc/sys/net/ipv4/tcp_available_congestion_control"
 BASE = {"net.ipv4.tcp_rmem": "4096 131072 6291456", _CONGESTION: "cubic"}
 """Linux's defaults of many years, whatever this kernel uses: without settings a script sees window scale 7, CUBIC."""
+_OF_LINK = ("link.", "route.")
 SPIN: Micros = 1_000
 """The last part of a wait is spent looking at the clock: a sleep ends about that much too late."""
 
@@ -108,8 +111,13 @@ class KernelHost:
 
     def configure(self, settings: Mapping[str, str]) -> list[str]:
         """Into /proc/sys of the namespace, its device and its route."""
-        set_link({name: value for name, value in settings.items() if name.startswith(("link.", "route."))}, self.local)
-        sysctls = {name: value for name, value in settings.items() if not name.startswith(("link.", "route."))}
+        link = {name: value for name, value in settings.items() if name.startswith(_OF_LINK)}
+        try:
+            set_link(link, self.local)
+        except NetlinkError as error:
+            asked = " ".join(f"{name}={value}" for name, value in link.items())
+            raise Unsupported(f"this kernel refuses {asked}: {error.args[-1]}") from None
+        sysctls = {name: value for name, value in settings.items() if not name.startswith(_OF_LINK)}
         ignored = [f"{name}={value}" for name, value in sysctls.items() if not set_sysctl(name, value)]
         if (algorithm := settings.get(_CONGESTION)) is not None:
             self.sockets.congestion = ""

@@ -25,6 +25,8 @@ class Descriptors:
         self.sockets: dict[int, StreamSocket | DatagramSocket] = {}
         self.files: dict[int, File | End | Poller] = {}
         self.nonblocking: set[int] = set()
+        self.paced = False
+        """The device's queue paces every connection, as Linux's fq does."""
         self.remembered: dict[tuple[int, int, int], bytes] = {}
         """Options that the stack knows nothing of, by descriptor, level and name."""
         self.patience: dict[tuple[int, bool], Micros] = {}
@@ -63,6 +65,8 @@ class Descriptors:
         """A descriptor for a socket."""
         fd, self._next = self._next, self._next + 1
         self.sockets[fd] = made
+        if self.paced and isinstance(made, StreamSocket):
+            made.options.paced = True
         if nonblocking:
             self.nonblocking.add(fd)
         return fd

@@ -143,10 +143,13 @@ class StackHost:
     def configure(self, settings: Mapping[str, str]) -> list[str]:
         """Before anything happened a stack with these settings is built; later the running one takes them over."""
         config, ignored = apply(self.config, settings)
+        paced = self.sockets.paced or settings.get("link.qdisc") == "fq"
         if self.untouched:
             self.config = config
             self._build()
+            self.sockets.paced = paced
             return ignored
+        self.sockets.paced = paced
         if config.mtu != self.config.mtu:
             raise Unsupported(f"another MTU ({config.mtu}) in the middle of a script")
         self.config = self.stack.config = config

@@ -41,6 +41,8 @@ _OF_THE_STACK = {
     "route.mtu": "mtu",
 }
 """Fields of Config itself."""
+_QDISC = "link.qdisc"
+"""Not the stack's: fq paces every connection, which is an option of its socket here."""
 _NOT_THE_FIELD = {"base_mss"}
 """The MTU probe's first size in Linux, SendMSS without an MSS option here."""
 _ABSENT: dict[str, set[str]] = {
@@ -90,11 +92,9 @@ def apply(config: Config, settings: Mapping[str, str]) -> tuple[Config, list[str
         elif name in _ABSENT:
             if value not in _ABSENT[name]:
                 raise Unsupported(f"{name}={value}")
-        elif name == "link.qdisc":
-            ignored.append(f"{name}={value}")  # fq would pace everybody, which shows only where a script is about that
-        elif name.startswith(("route.", "link.")):
+        elif name.startswith(("route.", "link.")) and name != _QDISC:
             raise Unsupported(f"{name}={value}")
-        elif short not in _WITHOUT_EFFECT:
+        elif short not in _WITHOUT_EFFECT and name != _QDISC:
             ignored.append(f"{name}={value}")
     if tcp.get("congestion_control", config.tcp.congestion_control) not in ALGORITHMS:
         raise Unsupported(f"congestion control {tcp['congestion_control']}")
