@@ -25,7 +25,8 @@ def explain(step: Step) -> Explanation:
     elif kind.startswith("sent "):
         sentence, source = _SENT.get(kind.removeprefix("sent "), _SENT_OTHER)
     elif kind.startswith("segment out "):
-        sentence, source = _SEGMENTS_OUT.get(kind.removeprefix("segment out ")) or _SEGMENT_OUT_AGAIN
+        sentence, source = _SEGMENTS_OUT[kind.removeprefix("segment out ")]
+        sentence = f"{sentence} The rule: {step.because}."
     else:
         sentence, source = _KINDS[kind]
     return sentence, step.source or source
@@ -158,21 +159,18 @@ _SEGMENTS_OUT = {
         "RFC 9293 3.5; RFC 7323 2.2; RFC 2018 2",
     ),
     "data": (
-        "What the peer's window, cwnd and Nagle allow becomes a segment; a copy stays until it is acknowledged.",
+        "What the peer's window, cwnd and Nagle allow becomes a segment; its octets are kept until the ACK.",
         "RFC 9293 3.8.6.2.1; RFC 5681",
     ),
     "ACK": ("Nothing to send along, so the acknowledgment travels alone.", "RFC 9293 3.8.6.3; RFC 5681 4.2"),
     "FIN": ("Everything queued is out: FIN closes our direction, and acknowledges theirs.", "RFC 9293 3.6"),
     "SYN": ("The connection is asked for.", "RFC 9293 3.5"),
     "RST": ("The connection is refused or given up.", "RFC 9293 3.5.2"),
+    "retransmission": ("The same octets under the same numbers, once more.", "RFC 9293 3.8.1"),
     "probe: tail loss": ("Long without an ACK: the last segment once more, to make the peer speak.", "RFC 8985 7"),
     "probe: window": ("The peer's window is closed: is it still? The peer must answer.", "RFC 9293 3.8.6.1"),
     "probe: keepalive": ("Nothing was heard for long: is the peer still there? It must answer.", "RFC 9293 3.8.4"),
 }
-_SEGMENT_OUT_AGAIN = (
-    "Taken for lost, so it goes out again: the same octets under the same numbers.",
-    "RFC 9293 3.8.1; RFC 6298 5.4",
-)
 _IN = "RFC 9293 3.10.7.4"
 _KINDS = {
     "connect": ("The program asks its TCP for a connection.", "RFC 9293 3.9.1.1"),
@@ -187,8 +185,7 @@ _KINDS = {
     "frame out ARP": ("We have that address: our MAC, to the one who asked.", "RFC 826"),
     "frame in IPv4": ("Our MAC address, EtherType 0x0800: the 14 octets in front have done their work.", "RFC 894"),
     "frame out IPv4": (
-        "The IP header, and in front of it the neighbour's MAC, ours and the EtherType; one system call takes it to "
-        "the device.",
+        "In front of it the neighbour's MAC address, ours and the EtherType; one system call takes it to the device.",
         "RFC 894; RFC 826",
     ),
     "packet in": (
@@ -211,25 +208,28 @@ _KINDS = {
     "segment in RST": ("The second check: is it exactly the next number?", f"{_IN} second; RFC 5961 3.2"),
     "timer": ("Nobody answered in time.", "RFC 6298 5; RFC 8985 7"),
     "loss": ("What was acknowledged since says that these octets are gone.", "RFC 6675; RFC 8985"),
+    "not lost": ("What was thought lost had only been late: cwnd goes back to what it was.", "RFC 3522; RFC 5682"),
     "buffer in": ("Octets in order wait here for the program; the window shrinks by as much.", "RFC 9293 3.8.6"),
     "buffer read": ("The program takes them: room again, which the next segment announces.", "RFC 9293 3.8.6.2.2"),
     "buffer out": ("Accepted, not sent yet: kept until the peer acknowledges.", "RFC 9293 3.9.1.2"),
     "buffer freed": ("Acknowledged: no retransmission will need these any more.", "RFC 9293 3.4"),
-    "woken": ("Whoever waits for this connection is told, in the same turn.", "netstack/aio/transport.py"),
+    "woken": (
+        "Whoever waits for this connection is told, in the same turn: no task, no queue in between.",
+        "netstack/aio/transport.py",
+    ),
     "accepted": (
-        "The accept queue has a connection: asyncio's transport and the server's protocol are made.",
+        "The accept queue has a connection: a transport is made, and a protocol of the server on it.",
         "netstack/aio/server.py",
     ),
-    "data received": (
-        "The protocol gets the octets as they are; httptools looks for the end of the header.",
-        "RFC 9112 2.2",
-    ),
-    "eof received": ("recv() said b\"\": the end of the stream, and nothing is being answered.", "asgi/connection.py"),
     "connection lost": ("The protocol lets go; TCP ends on its own.", "asgi/connection.py"),
+    "parsed": ("data_received() got the end of a header block; httptools has read it.", "RFC 9112 2.1"),
+    "refused": ("What came is no request that may be served, and the application never hears of it.", "RFC 9110 15.5"),
+    "scope": ("Method, path and fields, in the form that every ASGI application knows.", "ASGI HTTP, Connection Scope"),
     "called": (
-        "Method, path and fields become the scope, and the application is called, in the same turn.",
-        "ASGI HTTP, Connection Scope",
+        "Its first step runs here and now; an application that waits goes on later, like any task.",
+        "asgi/eager.py",
     ),
+    "written": ("The connection may serve the next request.", "RFC 9112 9.3"),
     "received": ("The body, as the application asks for it.", "ASGI HTTP, Request"),
     "left out": ("Much of the same: the drawing would be longer than anybody reads.", ""),
     "raised": ("As long as nothing is written, the server answers 500; then it closes.", "ASGI, Applications"),

@@ -3,7 +3,7 @@
 import re
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.text import Text
 
@@ -27,7 +27,7 @@ class _Shape:
     lane: int
     names: Sequence[str]
     states: bool
-    time: int = _TIME
+    time: int
     """Columns of the time; 0: it is left out."""
 
     @property
@@ -40,7 +40,9 @@ def ladder(steps: list[Step], width: int = 80, explained: bool = False, timed: b
     """The drawing, a line each, none wider than `width` (at least 80). Not `timed`: without what differs each time."""
     width = max(width, 80)
     wide = width >= WIDE
-    shape = _Shape(width, 6 if wide else 4, _WIDE_NAMES if wide else _NARROW_NAMES, wide, _TIME if timed else 0)
+    shape = _Shape(width, 6 if wide else 4, _WIDE_NAMES if wide else _NARROW_NAMES, wide, 0)
+    if timed and steps:
+        shape = replace(shape, time=max(_TIME, len(f" {steps[-1].at / 1000:.1f} ")))
     lines = [_heading(shape)]
     phase = told = ""
     for step in steps:
@@ -81,8 +83,8 @@ def _rows(step: Step, shape: _Shape, explained: bool) -> list[Text]:
         words += [(line, "italic dim") for line in _wrapped(f"{sentence} [{source}]" if source else sentence, room)]
     rows = []
     for n, (line, style) in enumerate(words):
-        time = f"{step.at / 1000:{_TIME - 1}.1f} " if n == 0 else " " * _TIME
-        row = Text(time if shape.time else "", "dim")
+        time = f"{step.at / 1000:{shape.time - 1}.1f} " if n == 0 and shape.time else " " * shape.time
+        row = Text(time, "dim")
         if shape.states:
             row.append((step.client.state if n == 0 else "").ljust(_STATE), "cyan")
         row.append_text(_arrow(step, shape) if n == 0 else _bars(shape))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import Any
 
-from netstack.events import Event, Sink
+from netstack.events import Event
 from netstack.link.device import Device
 from netstack.units import Micros
 
@@ -63,7 +63,7 @@ class Recorder:
         else:
             self.moments.append(Moment(self._clock(), end, record))
 
-    def sink(self, end: str) -> Sink:
+    def sink(self, end: str) -> Callable[[Any], None]:
         """A sink for the events of the stack (or the ASGI server) at `end`."""
 
         def sink(event: Any) -> None:

@@ -8,12 +8,15 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from asgi import events as served
 from netstack import events
 from netstack.drill.explain import Peer
 from netstack.drill.nodes import TcpSegment
 from netstack.events import Variables
+from netstack.inspect import reasons
 from netstack.journey.record import Did, Moment, OnLink
 from netstack.link.device import VNET_LEN
+from netstack.tcp import why
 from netstack.units import Octets, Seq
 from netstack.wire import ethernet, ipv4, pretty, tcp
 
@@ -54,8 +57,10 @@ class Step:
     """The frame that moved, with its virtio_net_hdr."""
     shown: bytes | None = None
     """The frame that this step is about, whether it moved just now or not."""
+    because: str = ""
+    """The rule that the record itself names ..."""
     source: str = ""
-    """The paragraph that the record itself names."""
+    """... and its paragraph."""
     notes: list[str] = field(default_factory=list)
     lost: bool = False
     """The frame never came out at the other side."""
@@ -80,7 +85,7 @@ def folded(found: list[Step], limit: int) -> list[Step]:
     left = len(found) - len(head) - len(tail)
     gap = replace(
         head[-1], kind="left out", start=APPLICATION, end=APPLICATION, text=f"… {left:,} steps left out (see --limit)",
-        octets=None, frame=None, shown=None, source="", notes=[], lost=False,
+        octets=None, frame=None, shown=None, because="", source="", notes=[], lost=False,
     )  # fmt: skip
     return [*head, gap, *tail]
 
@@ -248,7 +253,7 @@ class _Teller:
         if not self._foreign:
             lane = {"ethernet": ETHERNET, "arp": ETHERNET, "neighbor": ETHERNET, "ip": IP, "ipv4": IP}
             where = lane.get(record.reason.partition(".")[0], TCP)
-            self._add("dropped", where, where, f"dropped: {record.reason}")
+            self._add("dropped", where, where, f"dropped: {record.reason}", notes=[reasons.explain(record.reason)])
 
     # TCP.
 
@@ -275,10 +280,13 @@ class _Teller:
             self._enter(CLOSE)
         server.variables = record.after
         what = _what(record.flags, record.length)
-        if record.why.startswith(("retransmission", "probe")):
+        if record.why.startswith("probe"):
             what = record.why
+        elif record.why.startswith(why.RETRANSMISSION):
+            what = why.RETRANSMISSION
+        because, source = why.explain(record.why)
         self._add(f"segment out {what}", BUFFER if record.length else TCP, TCP, self._segment(record, server, True),
-                  octets=record.length, notes=[f"sent because: {record.why}"])  # fmt: skip
+                  octets=record.length, because=because, source=source, notes=[f"sent as {record.why}"])  # fmt: skip
 
     def server_StateChanged(self, record: events.StateChanged) -> None:
         if str(record.old) == self.server.state or str(record.new) != "LISTEN":
@@ -291,7 +299,13 @@ class _Teller:
         self._add("timer", TCP, TCP, f"the timer went off: {record.name}")
 
     def server_LossDetected(self, record: events.LossDetected) -> None:
-        self._add("loss", TCP, TCP, f"taken for lost, by {record.how}: from {record.seq - (self.server.iss or 0)} on")
+        sentence, source = why.FOUND.get(record.how, (record.how, ""))
+        seq = record.seq - (self.server.iss or 0)
+        self._add("loss", TCP, TCP, f"{seq} on is taken for lost: {sentence}", source=source)
+
+    def server_LossRefuted(self, record: events.LossRefuted) -> None:
+        sentence, source = why.REFUTED.get(record.how, (record.how, ""))
+        self._add("not lost", TCP, TCP, f"it was not lost: {sentence}", source=source)
 
     def server_RttSampled(self, record: events.RttSampled) -> None:
         self._remark(f"round trip {record.rtt:,} µs: SRTT {record.srtt:,}, RTO {record.rto:,} µs")
@@ -316,7 +330,8 @@ class _Teller:
             start, end = (TCP, BUFFER) if record.change > 0 else (BUFFER, LOOP)
             kind = "buffer in" if record.change > 0 else "buffer read"
         else:
-            start, end = (HTTP, BUFFER) if record.change > 0 else (TCP, BUFFER)
+            above = ASGI if self._cursor == ASGI else HTTP
+            start, end = (above, BUFFER) if record.change > 0 else (TCP, BUFFER)
             kind = "buffer out" if record.change > 0 else "buffer freed"
         verb = {"buffer in": "kept in order", "buffer read": "read", "buffer out": "written", "buffer freed": "let go"}
         self._add(kind, start, end, f"{size:,} octets {verb[kind]}: {level}", octets=size)
@@ -362,7 +377,8 @@ class _Teller:
         self._add("timer", CLIENT_LANE, CLIENT_LANE, f"the client's timer went off: {record.name}")
 
     def client_LossDetected(self, record: events.LossDetected) -> None:
-        self._add("loss", CLIENT_LANE, CLIENT_LANE, f"the client takes octets for lost, by {record.how}")
+        sentence, source = why.FOUND.get(record.how, (record.how, ""))
+        self._add("loss", CLIENT_LANE, CLIENT_LANE, f"the client takes octets for lost: {sentence}", source=source)
 
     # The programs.
 
@@ -385,40 +401,49 @@ class _Teller:
     def did_end_of_stream(self, record: Did) -> None:
         self._add("end of stream", CLIENT_LANE, CLIENT_LANE, "the stream has ended; closes")
 
-    def did_connection_made(self, record: Did) -> None:
-        self._add("accepted", TCP, LOOP, "accept(): a transport, a protocol, connection_made()")
+    # The ASGI server.
 
-    def did_data_received(self, record: Did) -> None:
-        self._add("data received", BUFFER, HTTP, f"data_received({record.value:,} octets)", octets=record.value)
+    def server_ConnectionMade(self, record: served.ConnectionMade) -> None:
+        self._add("accepted", LOOP, HTTP, "connection_made(): a protocol for this connection")
 
-    def did_eof_received(self, record: Did) -> None:
-        self._add("eof received", BUFFER, HTTP, "eof_received()")
+    def server_ConnectionLost(self, record: served.ConnectionLost) -> None:
+        self._add("connection lost", LOOP, HTTP, "connection_lost()" + (f": {record.error}" if record.error else ""))
 
-    def did_connection_lost(self, record: Did) -> None:
-        self._add("connection lost", LOOP, HTTP, "connection_lost()")
+    def server_RequestParsed(self, record: served.RequestParsed) -> None:
+        text = f"{record.method} {record.target}, {record.fields} header fields: {record.octets:,} octets"
+        self._add("parsed", LOOP, HTTP, text, octets=record.octets)
 
-    def did_called(self, record: Did) -> None:
-        scope = record.value
-        query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
-        line = f"{scope['method']} {scope['path']}{query}, {len(scope['headers'])} header fields"
-        self._add("called", HTTP, APPLICATION, f"await app(scope, receive, send): {line}")
-
-    def did_received(self, record: Did) -> None:
-        message = record.value
-        size = f", {len(message.get('body', b'')):,} octets" if message["type"] == "http.request" else ""
-        self._add("received", ASGI, APPLICATION, f"await receive(): {message['type']}{size}")
-
-    def did_sent(self, record: Did) -> None:
+    def server_RequestRefused(self, record: served.RequestRefused) -> None:
         self._enter(RESPONSE)
-        message = record.value
-        detail = f" {message['status']}" if "status" in message else f", {len(message.get('body', b'')):,} octets"
-        self._add(f"sent {message['type']}", APPLICATION, ASGI, f"await send(): {message['type']}{detail}")
+        self._add("refused", HTTP, HTTP, f"the server answers by itself: {record.status}")
 
-    def did_raised(self, record: Did) -> None:
-        self._add("raised", APPLICATION, APPLICATION, f"the application raises {type(record.value).__name__}")
+    def server_ScopeMade(self, record: served.ScopeMade) -> None:
+        scope = record.scope
+        query = f", query_string {scope['query_string']!r}" if scope["query_string"] else ""
+        self._add("scope", HTTP, ASGI, f"scope: {scope['method']} {scope['path']!r}{query}")
 
-    def did_returned(self, record: Did) -> None:
-        self._add("returned", APPLICATION, APPLICATION, "the application returns")
+    def server_TaskStarted(self, record: served.TaskStarted) -> None:
+        self._add("called", ASGI, APPLICATION, "await app(scope, receive, send), in a task")
+
+    def server_Received(self, record: served.Received) -> None:
+        size = f", {record.octets:,} octets" if record.type == "http.request" else ""
+        more = ", more to come" if record.more else ""
+        self._add("received", ASGI, APPLICATION, f"await receive(): {record.type}{size}{more}")
+
+    def server_Sent(self, record: served.Sent) -> None:
+        self._enter(RESPONSE)
+        detail = f" {record.status}" if record.status else f", {record.octets:,} octets"
+        more = ", more to come" if record.more else ""
+        self._add(f"sent {record.type}", APPLICATION, ASGI, f"await send(): {record.type}{detail}{more}")
+
+    def server_ResponseWritten(self, record: served.ResponseWritten) -> None:
+        self._add("written", HTTP, HTTP, f"the response is complete: {record.status}, {record.octets:,} octets")
+
+    def server_TaskEnded(self, record: served.TaskEnded) -> None:
+        if record.error:
+            self._add("raised", APPLICATION, APPLICATION, f"the application raises {record.error}")
+        else:
+            self._add("returned", APPLICATION, APPLICATION, "the application returns")
 
 
 def _relative(frame: bytes, header: ipv4.Header, at: int, isns: pretty.Isns) -> TcpSegment:

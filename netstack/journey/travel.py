@@ -20,7 +20,6 @@ from asgi.spec import App
 from netstack.aio import Interface
 from netstack.config import Config
 from netstack.host import HostError, Network, namespace, network
-from netstack.journey.application import watched_app, watched_protocol
 from netstack.journey.client import Client
 from netstack.journey.record import CLIENT, SERVER, Did, Recorder, WatchedDevice
 from netstack.journey.request import Request
@@ -115,13 +114,12 @@ async def on_tap(trip: Trip, app: App, recorder: Recorder, tap: Device, netns: s
 @contextlib.asynccontextmanager
 async def serving(trip: Trip, app: App, recorder: Recorder, device: Device) -> AsyncIterator[Interface]:
     """The server's stack on `device`, with the application on it."""
-    server = Server(watched_app(app, recorder), Settings(lifespan=trip.lifespan, access_log=False))
+    server = Server(app, Settings(lifespan=trip.lifespan, access_log=False))
+    server.observe(recorder.sink(SERVER))
     await server.startup()
     config = Config(address=_PLAN.stack, mtu=trip.mtu)
     async with Interface(device, config, events=recorder.sink(SERVER), rng=trip.random(2)) as net:
-        listener = await net.create_server(
-            watched_protocol(server.protocol, recorder), str(_PLAN.stack.ip), trip.request.port
-        )
+        listener = await net.create_server(server.protocol, str(_PLAN.stack.ip), trip.request.port)
         await asyncio.sleep(0)  # the announcement of our address is no part of the journey
         try:
             yield net
@@ -143,7 +141,7 @@ async def asked(trip: Trip, recorder: Recorder, server: Interface) -> AsyncItera
     except TimeoutError as error:
         raise NoAnswer(f"no answer within {trip.patience:g} s") from error
     except OSError as error:
-        raise NoAnswer(str(error)) from error
+        raise NoAnswer(error.strerror or str(error)) from error
     finally:
         recorder.on = False
 

@@ -24,6 +24,20 @@ def test_no_line_is_wider_than_asked_for(width, explained):
     assert all("\n" not in line.plain for line in lines)
 
 
+def test_long_journeys_have_room_for_their_times():
+    found = journey("/stream?n=2&interval=20")
+    for n, step in enumerate(found):  # the trips' clock only counts
+        step.at = n * 1_000_000_000
+    lines = ladder(found, 80)
+    assert lines[-1].plain.startswith(f"{(len(found) - 1) * 1_000_000:.1f} ") or not lines[-1].plain[0].isdigit()
+    assert max(line.cell_len for line in lines) <= 80
+
+
+def test_without_times_two_journeys_are_the_same_text():
+    drawn = [[line.plain for line in ladder(journey(faults=Faults(delay=ms)), 100, timed=False)] for ms in (1000, 2000)]
+    assert drawn[0] == drawn[1]
+
+
 def test_an_arrow_goes_from_lane_to_lane():
     lines = [line.plain for line in ladder(journey(), 160)]
     heads = [lines[0].index(name) for name in ("client TAP", "TAP")]
