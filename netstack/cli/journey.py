@@ -18,7 +18,8 @@ from netstack.journey.html import page
 from netstack.journey.ladder import ladder
 from netstack.journey.record import Recorder
 from netstack.journey.request import make_request
-from netstack.journey.steps import Step, folded, steps
+from netstack.journey.steps import Step, folded
+from netstack.journey.teller import steps
 from netstack.journey.travel import CURL, KERNEL, STACK, NoAnswer, Trip, travel
 from netstack.link.fault import Faults
 from netstack.service import quantities

@@ -29,7 +29,7 @@ class OnLink:
 
 @dataclass(slots=True)
 class Did:
-    """A program did something: `what` names it (see `steps`), `value` is what it did it with."""
+    """A program did something: `what` names it (see `telling_programs.py`), `value` is what it did it with."""
 
     what: str
     value: Any = None

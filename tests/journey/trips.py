@@ -4,7 +4,8 @@ import itertools
 
 from netstack.journey.record import Recorder
 from netstack.journey.request import make_request
-from netstack.journey.steps import LANES, Step, steps
+from netstack.journey.steps import LANES, Step
+from netstack.journey.teller import steps
 from netstack.journey.travel import Trip, travel
 from netstack.link.fault import Faults
 from netstack.welcome import app as welcome
