@@ -112,6 +112,11 @@ def rows(steps: list[Step], top: int, tooltips: bool) -> tuple[list[str], int]:
     return parts, y - top
 
 
+def micros(nanoseconds: int) -> str:
+    """Microseconds, with tenths as long as they say something."""
+    return f"{nanoseconds / 1000:,.{0 if nanoseconds >= 100_000_000 else 1}f}"
+
+
 def tooltip(step: Step) -> str:
     """All that there is to say about a step, as lines."""
     sentence, source = explain(step)
@@ -128,13 +133,13 @@ def tooltip(step: Step) -> str:
 def _row(n: int, step: Step, before: Step | None, y: int, tooltips: bool) -> str:
     middle = y + ROW // 2
     base = middle + 4
-    since = "" if before is None else f"+{(step.at - before.at) / 1000:,.1f}"
+    since = "" if before is None else f"+{micros(step.at - before.at)}"
     text = step.text if len(step.text) <= _TEXT_FITS else step.text[: _TEXT_FITS - 1] + "…"
     parts = [
         f'<g class="{_kinds(step)}" data-n="{n}" tabindex="0">',
         f"<title>{escape(tooltip(step))}</title>" if tooltips else "",
         f'<rect class="hit" x="0" y="{y}" width="{WIDTH}" height="{ROW}"/>',
-        f'<text class="time" x="{_TIME_AT}" y="{base}">{step.at / 1000:,.1f}</text>',
+        f'<text class="time" x="{_TIME_AT}" y="{base}">{micros(step.at)}</text>',
         f'<text class="delta" x="{_DELTA_AT}" y="{base}">{since}</text>',
         _state(step.client.state, before.client.state if before else "", _CLIENT_AT, base),
         lanes(y, y + ROW),

@@ -39,7 +39,7 @@ def _plain(step: Step) -> dict[str, Any]:
     """A step as the page's script wants it."""
     sentence, source = explain(step)
     plain: dict[str, Any] = {
-        "at": f"{step.at / 1000:,.1f}", "phase": step.phase, "text": step.text, "why": sentence, "source": source,
+        "at": drawing.micros(step.at), "phase": step.phase, "text": step.text, "why": sentence, "source": source,
         "notes": step.notes, "client": _end(step.client), "server": _end(step.server),
     }  # fmt: skip
     if step.shown is not None:

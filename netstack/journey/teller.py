@@ -37,4 +37,4 @@ def _mark_lost(found: list[Step], passed: dict[bool, Counter[bytes]]) -> None:
                 passed[to_server][octets] -= 1
             else:
                 step.lost = True
-                step.text += " ✗ lost on the way"
+                step.text = f"✗ lost on the way: {step.text}"
