@@ -84,7 +84,7 @@ def _rows(step: Step, shape: _Shape, explained: bool) -> list[Text]:
     rows = []
     for n, (line, style) in enumerate(words):
         time = f"{step.at / 1000:{shape.time - 1}.1f} " if n == 0 and shape.time else " " * shape.time
-        row = Text(time, "dim")
+        row = Text().append(time, "dim")
         if shape.states:
             row.append((step.client.state if n == 0 else "").ljust(_STATE), "cyan")
         row.append_text(_arrow(step, shape) if n == 0 else _bars(shape))
@@ -108,7 +108,7 @@ def _wrapped(words: str, room: int) -> list[str]:
 
 
 def _bars(shape: _Shape) -> Text:
-    return Text("".join("│".center(shape.lane) for _ in LANES), "dim")
+    return Text().append("".join("│".center(shape.lane) for _ in LANES), "dim")
 
 
 def _arrow(step: Step, shape: _Shape) -> Text:
@@ -121,7 +121,9 @@ def _arrow(step: Step, shape: _Shape) -> Text:
     cells[begin] = "●"
     if begin != end:
         cells[end] = "✗" if step.lost else "▶" if end > begin else "◀"
-    text = Text("".join(cells), "dim")
+    text = Text("".join(cells))
+    text.stylize("dim", 0, low)
+    text.stylize("dim", high + 1)
     text.stylize("bold red" if step.lost else _COLORS[step.end if step.end not in (CLIENT_LANE, TAP) else step.start],
                  low, high + 1)  # fmt: skip
     return text
