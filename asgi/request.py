@@ -37,6 +37,7 @@ class RequestReader:
         "_limit_fields",
         "_limit_head",
         "_limit_line",
+        "_lines",
         "_parsed",
         "_parser",
         "expect_continue",
@@ -75,6 +76,8 @@ class RequestReader:
         self._limit_fields = settings.limit_fields
         self._limit_body = settings.limit_body
         self._hosts: set[bytes] = set()
+        self._lines: dict[bytes, tuple[str, bytes, bytes, str]] = {}
+        """Good request lines of HTTP/1.1 in origin form, and what they mean: method, raw_path, query, path. Bounded."""
         self._found: dict[bytes, bytes] = {}
         """The fields of the present block that are in _FRAMING, the values of several joined by a comma."""
         self._parsed: list[Any] = []
@@ -88,13 +91,13 @@ class RequestReader:
         found = self._found
         parsed.clear()
         found.clear()
-        eol = block.find(b"\r\n")
-        space = block.find(b" ")
-        http11 = block[eol - 9 : eol] == b" HTTP/1.1"
-        if eol - space > self._limit_line or len(block) > self._limit_head:
-            return self._too_large(block[:eol])
-        if not http11 and block[eol - 9 : eol] != b" HTTP/1.0":
-            return guard.line_status(block[:eol]) or HTTPStatus.BAD_REQUEST
+        line = block[: block.find(b"\r\n")]
+        known = self._lines.get(line)
+        http11 = known is not None or line.endswith(b" HTTP/1.1")
+        if len(block) > self._limit_head or (known is None and len(line) - line.find(b" ") > self._limit_line):
+            return self._too_large(line)
+        if not http11 and not line.endswith(b" HTTP/1.0"):
+            return guard.line_status(line) or HTTPStatus.BAD_REQUEST
         try:
             self._parser.feed_data(block)
         except HttpParserUpgrade:
@@ -104,7 +107,7 @@ class RequestReader:
             return guard.block_status(block)
         # llhttp's idea of where the header block ends, and how many spaces the request line has, has to be ours.
         target = parsed[0]
-        if parsed[-1] is not _END or space + len(target) != eol - 10:
+        if parsed[-1] is not _END or line.find(b" ") + len(target) != len(line) - 10:
             self._reset_parser()
             return HTTPStatus.BAD_REQUEST
         self.fields = parsed[1:-1]
@@ -112,13 +115,10 @@ class RequestReader:
             self._reset_parser()
             return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
-        method = _METHODS.get(block[:space])
-        if method is None:
-            if not guard.TOKEN.fullmatch(block, 0, space):  # llhttp skips line ends in front of it
-                self._reset_parser()
-                return HTTPStatus.BAD_REQUEST
-            method = block[:space].decode("ascii")
-        self.method = method
+        if known is not None:
+            self.method, self.raw_path, self.query, self.path = known
+        elif status := self._read_method(line):
+            return status
         try:
             host = found[b"host"]
             plain = http11 and (len(found) == 1 or (len(found) == 2 and found.get(b"connection") in _KEEP_ALIVE))
@@ -135,9 +135,15 @@ class RequestReader:
         if host not in self._hosts and (status := self._check_host(host)):
             return status
 
+        if known is not None:
+            return 0
         if target[0] != 47 or b"#" in target:
             return self._read_other_target(target)
         self._read_origin(target)
+        if http11 and len(line) < 256:
+            if len(self._lines) >= 256:
+                self._lines.clear()
+            self._lines[line] = self.method, self.raw_path, self.query, self.path
         return 0
 
     @property
@@ -148,6 +154,17 @@ class RequestReader:
 
     def _reset_parser(self) -> None:
         self._parser = HttpRequestParser(self._callbacks)
+
+    def _read_method(self, line: bytes) -> int:
+        name = line[: line.find(b" ")]
+        method = _METHODS.get(name)
+        if method is None:
+            if not guard.TOKEN.fullmatch(name):  # llhttp skips line ends in front of it
+                self._reset_parser()
+                return HTTPStatus.BAD_REQUEST
+            method = name.decode("ascii")
+        self.method = method
+        return 0
 
     def _too_large(self, line: bytes) -> int:
         if guard.target_length(line) > self._limit_line - 10:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Any
 
 from asgi.guard import TOKEN
 
@@ -36,6 +37,9 @@ _SPECIAL = {
 _KINDS: dict[bytes, int] = {}
 """Field names seen so far that are valid, as the application spells them, and what they are to us. Bounded."""
 
+_HEADS: dict[tuple[Any, ...], tuple[bytes, int, int]] = {}
+"""Heads rendered lately: most applications have few. Bounded."""
+
 _LINE_BREAKS = b"\r\n\0"
 _LENGTH_LINE = re.compile(rb"\r\ncontent-length: [0-9]*\r\n", re.IGNORECASE)
 
@@ -47,6 +51,23 @@ def render_head(status: int, fields: Iterable[Iterable[bytes]]) -> tuple[bytes, 
     DATE and SERVER when it has set them itself. Raises TypeError or ValueError for what must not be sent: wrong types,
     names that are not tokens, line breaks, malformed or several lengths.
     """
+    if type(fields) is not list:
+        return _render(status, fields)
+    key = (status, *fields)
+    try:
+        head = _HEADS.get(key)
+    except TypeError:  # of fields that are lists
+        return _render(status, fields)
+    if head is None:
+        head = _render(status, fields)
+        if len(_HEADS) >= 256:
+            _HEADS.clear()
+        if len(head[0]) < 1_024:
+            _HEADS[key] = head
+    return head
+
+
+def _render(status: int, fields: Iterable[Iterable[bytes]]) -> tuple[bytes, int, int]:
     try:
         block = STATUS_LINES[status]
     except KeyError:

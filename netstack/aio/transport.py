@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from netstack.aio.transport_socket import TransportSocket
@@ -53,7 +54,7 @@ class StackTransport(WriteSide):
         self._eof_received = False
         self.set_protocol(protocol)
         connection.options.nodelay = True
-        connection.observer = self._on_ready
+        connection.observer = partial(self._context.run, self._on_ready)  # type: ignore[call-arg]
         driver.transports.add(self)
         if server is not None:
             server._attach()
@@ -82,9 +83,9 @@ class StackTransport(WriteSide):
     def _on_ready(self, ready: int) -> None:
         """The connection's observer."""
         if ready & 1 and self._reading:  # READABLE
-            self._context.run(self._read)
+            self._read()
         if ready > 1:
-            self._context.run(self._on_change, ready)
+            self._on_change(ready)
 
     def _read(self) -> None:
         if self._buffered:

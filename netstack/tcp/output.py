@@ -91,7 +91,10 @@ def send_alone(conn: ConnectionCore, now: Micros) -> bool:
     tcb.snd_nxt = end
     if length != mss:
         conn.small_sent = end
-    segment(conn, snd_nxt, buffer.read(snd_nxt, length), ACK | PSH, mss, now, why.DATA)
+    data: bytes | memoryview = buffer.chunks[-1]
+    if len(data) != length:  # several writes, or what is left of one
+        data = buffer.read(snd_nxt, length)
+    segment(conn, snd_nxt, data, ACK | PSH, mss, now, why.DATA)
     conn.last_sent_at = now
     acking = conn.acking
     if now - acking.last_data_at < acking.ato:

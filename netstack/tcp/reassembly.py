@@ -38,10 +38,11 @@ class Range:
 class ReceiveBuffer:
     """In-order chunks (`ready` octets) and disjoint out-of-order ranges sorted by sequence number."""
 
-    __slots__ = ("_chunks", "_lefts", "_parts", "_ranges", "held", "out_of_order", "ready", "recent")
+    __slots__ = ("_lefts", "_parts", "_ranges", "chunks", "held", "out_of_order", "ready", "recent")
 
     def __init__(self) -> None:
-        self._chunks: deque[Chunk] = deque()
+        self.chunks: deque[Chunk] = deque()
+        """Octets in order, `ready` of them."""
         self.ready: Octets = 0
         """Octets in order that the user has not read."""
         self.held: Octets = 0
@@ -58,19 +59,19 @@ class ReceiveBuffer:
     def charge(self) -> Octets:
         """What all this takes, overhead included."""
         return (
-            self.ready + self.held + CHUNK_COST * (len(self._chunks) + self._parts) + RANGE_COST * len(self._ranges)
+            self.ready + self.held + CHUNK_COST * (len(self.chunks) + self._parts) + RANGE_COST * len(self._ranges)
         )
 
     # -- in order ------------------------------------------------------------------------------------------------------
 
     def append(self, data: Chunk) -> None:
         """Octets that arrived exactly at RCV.NXT."""
-        self._chunks.append(data)
+        self.chunks.append(data)
         self.ready += len(data)
 
     def join_small(self) -> int:
         """Join chunks that are many for what they hold. Returns how many that were; each octet is copied rarely."""
-        chunks = self._chunks
+        chunks = self.chunks
         count = len(chunks)
         if count <= _FEW + self.ready // SMALL:
             return 0
@@ -149,7 +150,7 @@ class ReceiveBuffer:
 
     def advance(self, rcv_nxt: Seq) -> Seq:
         """RCV.NXT reached `rcv_nxt`: move every range that now is in order to the user. Returns the new RCV.NXT."""
-        ranges, chunks = self._ranges, self._chunks
+        ranges, chunks = self._ranges, self.chunks
         n = 0
         for target in ranges:
             if target.left > rcv_nxt:
@@ -210,13 +211,13 @@ class ReceiveBuffer:
 
     def read(self, limit: Octets) -> bytes:
         """Up to `limit` octets in order, at least one chunk joined with no more copies than needed."""
-        chunks = self._chunks
-        if not chunks:
-            return b""
+        chunks = self.chunks
         if limit >= self.ready:
-            data = b"".join(chunks) if len(chunks) > 1 or type(chunks[0]) is not bytes else chunks[0]
-            chunks.clear()
             self.ready = 0
+            if len(chunks) == 1:
+                return bytes(chunks.pop())  # itself, if it is bytes
+            data = b"".join(chunks)
+            chunks.clear()
             return data
         parts: list[Chunk] = []
         missing = limit
@@ -234,7 +235,7 @@ class ReceiveBuffer:
     def peek(self, limit: Octets) -> bytes:
         """Like `read`, but leaves the octets where they are (MSG_PEEK)."""
         parts: list[Chunk] = []
-        for chunk in self._chunks:
+        for chunk in self.chunks:
             if limit <= 0:
                 break
             parts.append(chunk[:limit])
@@ -252,4 +253,4 @@ class ReceiveBuffer:
             position = target.right
         assert self.held == sum(target.right - target.left for target in self._ranges)
         assert self._parts == sum(len(target.parts) for target in self._ranges)
-        assert self.ready == sum(map(len, self._chunks))
+        assert self.ready == sum(map(len, self.chunks))

@@ -15,14 +15,15 @@ _SMALL = 1024
 class SendBuffer:
     """The octets `[start, end)` of the stream; `start` is the first one not acknowledged yet."""
 
-    __slots__ = ("_chunks", "_head", "_starts", "end", "grown", "start")
+    __slots__ = ("_head", "_starts", "chunks", "end", "grown", "start")
 
     def __init__(self, start: Seq) -> None:
         self.start: Seq = start
         self.end: Seq = start
         self.grown: Octets = 0
         """The most that auto-tuning has allowed so far."""
-        self._chunks: list[bytes] = []
+        self.chunks: list[bytes] = []
+        """What is kept, the oldest first; below an index that `acknowledge` knows, nothing any more."""
         self._starts: list[Seq] = []
         self._head = 0
 
@@ -31,7 +32,7 @@ class SendBuffer:
 
     def append(self, data: bytes) -> None:
         """Add octets at the end. `data` must not be empty."""
-        self._chunks.append(data)
+        self.chunks.append(data)
         self._starts.append(self.end)
         self.end += len(data)
 
@@ -40,7 +41,7 @@ class SendBuffer:
         starts = self._starts
         i = bisect_right(starts, seq, self._head) - 1
         offset = seq - starts[i]
-        chunk = self._chunks[i]
+        chunk = self.chunks[i]
         if offset + length <= len(chunk):
             if not offset and length == len(chunk):
                 return chunk
@@ -49,7 +50,7 @@ class SendBuffer:
         missing = length - (len(chunk) - offset)
         while missing:
             i += 1
-            chunk = self._chunks[i]
+            chunk = self.chunks[i]
             if len(chunk) > missing:
                 parts.append(memoryview(chunk)[:missing])
                 break
@@ -61,7 +62,7 @@ class SendBuffer:
         """Octets below `una` have arrived; forget them."""
         if una >= self.end:
             self.start = self.end
-            self._chunks.clear()
+            self.chunks.clear()
             self._starts.clear()
             self._head = 0
             return
@@ -69,10 +70,10 @@ class SendBuffer:
         starts, head = self._starts, self._head
         last = len(starts) - 1
         while head < last and starts[head + 1] <= una:
-            self._chunks[head] = b""  # the chunk is released now; the empty slot goes with the next compaction
+            self.chunks[head] = b""  # the chunk is released now; the empty slot goes with the next compaction
             head += 1
         if head >= _COMPACT:
-            del starts[:head], self._chunks[:head]
+            del starts[:head], self.chunks[:head]
             head = 0
         self._head = head
 

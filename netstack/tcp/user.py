@@ -51,7 +51,7 @@ class UserCalls(ConnectionCore):
         `data` is kept by reference. `more` (MSG_MORE) holds a last, partial segment back. BrokenPipeError after
         `shutdown`, `close` or the end of the connection.
         """
-        if self.fin_queued or self.tcb.state is CLOSED or self.tcb.state is TIME_WAIT:
+        if not self.plain and (self.fin_queued or self.tcb.state is CLOSED or self.tcb.state is TIME_WAIT):
             raise BrokenPipeError(EPIPE, "Broken pipe")
         size = len(data)
         self.more = more
@@ -95,7 +95,7 @@ class UserCalls(ConnectionCore):
         if not buffer.ready:
             return b"" if self.eof else None
         data = buffer.read(limit)
-        self._taken(len(data))
+        self._taken()
         if self.tcp.events is not None:
             report.changes(self, self.tcp.now)
         return data
@@ -115,10 +115,10 @@ class UserCalls(ConnectionCore):
             return b"" if self.eof else None
         return self.receive_buffer.peek(limit)
 
-    def _taken(self, size: Octets) -> None:
-        """The user read `size` octets: an owed ACK may go, and a window that doubled is announced (3.8.6.2.2)."""
+    def _taken(self) -> None:
+        """The user read: an owed ACK may go, and a window that doubled is announced (3.8.6.2.2)."""
         tcb, acking, tcp = self.tcb, self.acking, self.tcp
-        if not tcb.state.can_receive:
+        if not self.plain and not tcb.state.can_receive:
             return
         buffer, tune = self.receive_buffer, self.window.tune
         if tcb.rcv_nxt - tune.taken_to > tune.space:
@@ -128,10 +128,11 @@ class UserCalls(ConnectionCore):
                 self.grow_buffer(taken, before)
         if acking.scheduled:
             if tcb.rcv_nxt - tcb.rcv_wup > acking.rcv_mss or (
-                acking.pushed and not acking.pingpong and not self.receive_buffer.ready
+                acking.pushed and not acking.pingpong and not buffer.ready
             ):
                 acking.due = True
-            self.mark()
+            if not self.marked:
+                self.mark()
             return
         remains = tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt
         if 2 * remains <= self.window.clamp:

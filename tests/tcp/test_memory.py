@@ -123,7 +123,7 @@ def test_a_view_that_would_keep_a_frame_for_little_of_it_is_a_copy(wire):
     wire.rx(". 1:20001(20000) ack 1", gso=1448).take()
     wire.recv(20_000)
     wire.rx(". 1:28202(28201) ack 1", gso=1448).take()  # 8,201 of its octets are new
-    (chunk,) = wire.conn.receive_buffer._chunks
+    (chunk,) = wire.conn.receive_buffer.chunks
     assert type(chunk) is bytes
     wire.recv(8_201)
 

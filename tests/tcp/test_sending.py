@@ -133,7 +133,7 @@ def test_memory_is_released_as_it_is_acknowledged(wire):
     for ack in range(201, 10_002, 200):
         wire.rx(f". 1:1(0) ack {ack}").take()
     assert len(wire.conn.send_buffer) == 0
-    assert not any(wire.conn.send_buffer._chunks)
+    assert not any(wire.conn.send_buffer.chunks)
 
 
 # -- slow start and congestion avoidance (RFC 5681 3.1) ----------------------------------------------------------------
