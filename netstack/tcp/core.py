@@ -246,6 +246,7 @@ class ConnectionCore:
         """Octets [left, right) arrived twice: the next ACK says so (RFC 2883)."""
         if self.tcb.sack_ok and self.tcp.config.dsack:
             self.duplicate = (left, right)
+            self.plain = False
             old = left < self.tcb.rcv_nxt
             self.tcp.counters.mib["TcpExtTCPDSACKOldSent" if old else "TcpExtTCPDSACKOfoSent"] += 1
 
@@ -436,7 +437,8 @@ class ConnectionCore:
     def transmit(self, now: Micros) -> None:
         """Send what should leave now."""
         if self.plain:
-            output.transmit(self, now)
+            if not output.send_alone(self, now):
+                output.transmit(self, now)
             return
         state = self.tcb.state
         if self.reset_due:

@@ -63,11 +63,10 @@ def segment(
         acking.due = acking.scheduled = acking.pushed = False
         acking.at = 0
     length = len(payload)
-    options = conn.options
-    tos = options.tos
+    tos = conn.options.tos
     if conn.ecn is not None:
         flags, tos = conn.ecn.stamp(conn.recovery, seq, length, flags, tos)
-    if tcb.sack_ok and (receive.held or conn.duplicate is not None):
+    if not conn.plain and tcb.sack_ok and (receive.held or conn.duplicate is not None):
         head = _head_with_sack(conn, seq, flags, window, bool(length), now)
         total = path.pseudo + len(head) + length
         if path.offload:
@@ -106,7 +105,7 @@ def segment(
         conn.bare_segs_out += 1
     if tcp.events is not None:
         report.sent(conn, seq, flags, tcb.rcv_wnd, length, why, now)
-    path.send(head, payload, mss, tos, now, options.ttl or 64)
+    path.send(head, payload, mss, tos, now, conn.options.ttl or 64)
 
 
 def _select_window(conn: ConnectionCore, tcb: Tcb) -> int:

@@ -32,8 +32,6 @@ def unsent(conn: ConnectionCore) -> bool:
 
 def transmit(conn: ConnectionCore, now: Micros) -> None:
     """Send everything that may and should leave now; owe an ACK only if one is due and nothing carried it."""
-    if conn.plain and send_alone(conn, now):
-        return
     if conn.recovery.scoreboard.lost_out and not _send_new_first(conn, now):
         send_lost(conn, now)
     waits = conn.send_buffer.end > conn.tcb.snd_nxt or conn.fin_queued

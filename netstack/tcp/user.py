@@ -56,25 +56,32 @@ class UserCalls(ConnectionCore):
         size = len(data)
         self.more = more
         buffer = self.send_buffer
-        asks = buffer.end - buffer.start + size > self.send_freely
-        if asks:
-            space = send_room.room(self)
-            if size > space:
-                self.starved = True
-                if not space:
-                    return 0
-                data, size = data[:space], space
+        if buffer.end - buffer.start + size > self.send_freely:
+            return self._send_sparingly(data, size)
         if size:
             if size > self.tcb.max_snd_wnd >> 1:
                 self._push_within(size)
             buffer.append(data)
-            if asks and len(buffer) > self.charged:
-                self.tcp.memory.settle(self)
             if not self.marked:
                 self.marked = True
                 self.tcp.ready.append(self)
             if self.tcp.events is not None:
                 report.changes(self, self.tcp.now)
+        return size
+
+    def _send_sparingly(self, data: bytes, size: Octets) -> Octets:
+        """The rest of `send`, when it has to be asked how much more may be queued."""
+        space = send_room.room(self)
+        if size > space:
+            self.starved = True
+            data, size = data[:space], space
+        if size:
+            if size > self.tcb.max_snd_wnd >> 1:
+                self._push_within(size)
+            self.send_buffer.append(data)
+            if len(self.send_buffer) > self.charged:
+                self.tcp.memory.settle(self)
+            self.mark()
         return size
 
     def _push_within(self, size: Octets) -> None:
