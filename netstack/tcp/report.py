@@ -8,6 +8,7 @@ of the user: so the code that decides has nothing to do with being watched.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from netstack.events import (
@@ -256,7 +257,10 @@ def woken(tcp: Tcp, who: Any, ready: int, now: Micros) -> None:
     """The observer of a connection or a listener is about to be called."""
     if hasattr(who, "key"):
         changes(who, now)
-        user = getattr(who.observer, "__self__", who.observer)
+        observer = who.observer
+        if isinstance(observer, partial):  # a transport's, run in its context
+            observer = observer.args[0]
+        user = getattr(observer, "__self__", observer)
         _tell(tcp, Woken(now, who.key, ready, getattr(user, "woken", "observer")))
     else:
         _tell(tcp, Woken(now, (who.address, who.port), ready, "listener"))

@@ -82,6 +82,8 @@ class UserCalls(ConnectionCore):
             if len(self.send_buffer) > self.charged:
                 self.tcp.memory.settle(self)
             self.mark()
+            if self.tcp.events is not None:
+                report.changes(self, self.tcp.now)
         return size
 
     def _push_within(self, size: Octets) -> None:
