@@ -9,6 +9,7 @@ back longer, so that those behind it arrive first.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Protocol
@@ -167,9 +168,12 @@ class Impairment:
 
     `rng` is a seeded `random.Random` of its own: shared with anything else, runs would no longer repeat. Raises
     ValueError when `inner` offloads: losing a super-segment of 64 KiB is not what any path does.
+
+    `spared`, when set, says of a frame whether it passes as if there were no path: what steers the faults must not
+    be cut off by them.
     """
 
-    __slots__ = ("inbound", "inner", "mtu", "offload", "outbound")
+    __slots__ = ("inbound", "inner", "mtu", "offload", "outbound", "spared")
 
     def __init__(
         self, inner: Device, rng: Random, inbound: Faults = Faults(), outbound: Faults = Faults()
@@ -181,6 +185,7 @@ class Impairment:
         self.offload = False
         self.inbound = Line(inbound, rng)
         self.outbound = Line(outbound, rng)
+        self.spared: Callable[[bytes], bool] | None = None
 
     def read(self, now: Micros) -> bytes | None:
         """Put what has arrived at the inner device on the line; the next frame that has come through, or None."""
@@ -188,6 +193,8 @@ class Impairment:
             frame = self.inner.read(now)
             if frame is None:
                 break
+            if self.spared is not None and self.spared(frame):
+                return frame
             self.inbound.send(frame, now)
         return self.inbound.arrival(now)
 
@@ -195,7 +202,11 @@ class Impairment:
         """Put a frame on the line out, and pass on what has come through it. ValueError for one that needs offload."""
         if head[0] & NEEDS_CSUM or head[1] != GSO_NONE:
             raise ValueError("frame with NEEDS_CSUM or GSO written to a device without offload")
-        self.outbound.send(b"".join((head, payload)), now)
+        frame = b"".join((head, payload))
+        if self.spared is not None and self.spared(frame):
+            self.inner.write(frame, b"", now)
+            return
+        self.outbound.send(frame, now)
         self._deliver(now)
 
     def _deliver(self, now: Micros) -> None:

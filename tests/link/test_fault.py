@@ -251,3 +251,16 @@ def test_the_rest_is_the_inner_device():
     assert device.deadline() == 4
     device.close()
     assert near.closed
+
+
+def test_spared_frames_pass_as_if_there_were_no_path():
+    device, far = impaired(inbound=Faults(loss=1), outbound=Faults(delay=10_000))
+    device.spared = lambda data: number(data) % 2 == 0
+    for i in range(6):
+        far.write(frame(i), b"", 0)
+        device.write(frame(i)[:50], frame(i)[50:], 0)
+    assert [device.read(0) for _ in range(4)] == [frame(0), frame(2), frame(4), None]
+    assert [far.read(0) for _ in range(4)] == [frame(0), frame(2), frame(4), None]
+    device.expire(10_000)
+    assert [far.read(10_000) for _ in range(4)] == [frame(1), frame(3), frame(5), None]
+    assert device.inbound.counts["lost"] == 3
