@@ -51,6 +51,7 @@ class StackTransport(WriteSide):
         self._context = copy_context()
         self._reading = True  # the observer may read: not paused, not closing, not at the end
         self._paused = False
+        self._held = False
         self._eof_received = False
         self.set_protocol(protocol)
         connection.options.nodelay = True
@@ -71,6 +72,8 @@ class StackTransport(WriteSide):
         words = ["closed" if self._lost else "closing" if self._closing else "open", str(self._connection.state)]
         if self._paused:
             words.append("reading paused")
+        if self._held:
+            words.append("reading held")
         return f"<{type(self).__name__} {' '.join(words)} backlog={self._backlog_size}>"
 
     @property
@@ -161,7 +164,7 @@ class StackTransport(WriteSide):
 
     def _on_failed(self) -> None:
         connection = self._connection
-        if self._paused and connection.readable and not self._closing:
+        if (self._paused or self._held) and connection.readable and not self._closing:
             return  # what arrived before the failure is still the application's; see _resumed
         self._force_close(os_error(connection.error) if connection.error else None)
 
@@ -182,6 +185,23 @@ class StackTransport(WriteSide):
         if self._closing or not self._paused:
             return
         self._paused = False
+        if not self._held:
+            self._read_on()
+
+    def hold_reading(self) -> None:
+        """As if reading were paused, whatever the protocol says, until `release_reading`: for those who try things."""
+        if not self._closing:
+            self._held = True
+            self._reading = False
+
+    def release_reading(self) -> None:
+        """It is the protocol's again to pause and to resume."""
+        if self._held:
+            self._held = False
+            if not self._closing and not self._paused:
+                self._read_on()
+
+    def _read_on(self) -> None:
         self._reading = not self._eof_received
         connection = self._connection
         if connection.readable or connection.eof or connection.error:

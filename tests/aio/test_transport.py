@@ -631,3 +631,57 @@ def test_a_lost_connection_is_warned_of_once_however_much_is_written(caplog):
 
     run(main())
     assert [record.message for record in caplog.records] == ["write() on a connection that is lost."]
+
+
+def test_reading_that_is_held_stays_so_whatever_the_protocol_asks_for():
+    async def main():
+        async with two_protocols() as (near, far):
+            far.transport.hold_reading()
+            near.transport.write(b"later")
+            await asyncio.sleep(1)
+            far.transport.pause_reading()
+            far.transport.resume_reading()
+            await asyncio.sleep(1)
+            assert far.log == ["made"]
+            assert "reading held" in repr(far.transport)
+            far.transport.release_reading()
+            await asyncio.sleep(1)
+            assert far.log == ["made", b"later"]
+            far.transport.release_reading()  # calling twice is harmless
+            near.transport.write(b", and on")
+            await asyncio.sleep(1)
+            assert far.log == ["made", b"later, and on"]
+
+    run(main())
+
+
+def test_a_protocol_that_paused_while_it_was_held_stays_paused():
+    async def main():
+        async with two_protocols() as (near, far):
+            far.transport.hold_reading()
+            far.transport.pause_reading()
+            near.transport.write(b"later")
+            far.transport.release_reading()
+            await asyncio.sleep(1)
+            assert far.log == ["made"]
+            far.transport.resume_reading()
+            await asyncio.sleep(1)
+            assert far.log == ["made", b"later"]
+
+    run(main())
+
+
+def test_a_reset_while_held_is_told_once_reading_goes_on():
+    async def main():
+        async with two_protocols() as (near, far):
+            far.transport.hold_reading()
+            near.transport.write(b"last words")
+            await asyncio.sleep(1)
+            near.transport.abort()
+            await asyncio.sleep(1)
+            assert far.log == ["made"]
+            far.transport.release_reading()
+            await asyncio.sleep(1)
+            assert far.log == ["made", b"last words", ("lost", ConnectionResetError)]
+
+    run(main())
