@@ -47,6 +47,8 @@ def refused(capsys, *words):
         (["--app-dir", "/nowhere"], "--app-dir"),
         (["--no-such-option"], "No such option"),
         (["a:b", "c:d"], "unexpected extra argument"),
+        (["--inspect-port", "0"], "--inspect-port.*1<=x<=65535"),
+        (["a:b", "--inspect-port", "8080"], "port 8080 is the application's"),
     ],
 )
 def test_wrong_usage_is_one_line_and_status_2(capsys, words, complaint):
@@ -126,6 +128,25 @@ def test_the_path_is_impaired_in_both_directions_and_repeatably():
 def test_without_a_seed_one_is_chosen_that_can_be_given_again():
     plan = planned("--loss", "1%")
     assert planned("--loss", "1%", "--seed", str(plan.seed)) == plan
+
+
+@pytest.mark.parametrize(
+    ("words", "port"),
+    [
+        ([], None),
+        (["--inspect"], 8080),
+        (["--inspect", "--port", "80"], 80),
+        (["--inspect-port", "9000"], 9000),
+        (["a:b", "--inspect"], 8081),
+        (["a:b", "--inspect", "--port", "65535"], 65534),
+        (["a:b", "--inspect", "--inspect-port", "80"], 80),
+    ],
+)
+def test_the_live_page_is_in_front_of_the_welcome_page_and_beside_anything_else(words, port):
+    plan = planned(*words)
+    assert plan.inspect == port
+    assert plan.network.offload is (port is None)
+    assert plan.page_url == (None if port is None else f"http://192.0.2.2{'' if port == 80 else f':{port}'}/")
 
 
 def test_tls_needs_a_certificate_that_can_be_used(capsys, tmp_path):

@@ -24,9 +24,10 @@ LAYERS: list[set[str]] = [
     {"sockets"},
     {"aio"},
     {"host"},  # the kernel's side of the TAP: beside the core, which does not know it
+    {"states"},  # the state machine drawn: knows its table and nothing else
     {"inspect"},  # what a running stack is seen with: any of the above, and nothing below imports it
     {"control"},  # how other processes look into one
-    {"drill", "replay", "states", "lab", "watch", "welcome", "service"},  # what is built on the stack
+    {"drill", "replay", "lab", "watch", "welcome", "service"},  # what is built on the stack
     {"journey"},  # plans as a service does, and reads a kernel's mind as drill does
     {"cli"},
     {"__main__"},
@@ -40,6 +41,7 @@ OUTSIDE = (
     *("netstack/aio/", "netstack/host/", "netstack/link/tap.py", "netstack/service/", "netstack/welcome/"),
     *("netstack/drill/kernel", "netstack/journey", "netstack/lab", "netstack/watch", "netstack/cli/"),
     "netstack/control/",
+    "netstack/inspect/page/",
     "netstack/__main__.py",
 )
 IMPURE = {

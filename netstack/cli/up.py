@@ -47,6 +47,7 @@ Examples:
   sudo netstack up main:app --port 80               your application
   sudo netstack up main:app --netns lab             in a network namespace, made and removed
   sudo netstack up --loss 2% --delay 20ms           over a bad path
+  sudo netstack up --inspect                        watch it, and play with it, in a browser
   sudo netstack up --pcap run.pcapng --trace run.jsonl
 """
 
@@ -75,6 +76,9 @@ Examples:
 @click.option("--tls-keylog", type=click.Path(dir_okay=False), metavar="FILE", envvar="SSLKEYLOGFILE",
               show_envvar=True, help="Append the secrets of TLS, and have them in the .pcapng.")  # fmt: skip
 @click.option("--trace", type=click.Path(dir_okay=False), help="Write the stack's events as JSON lines.")
+@click.option("--inspect", is_flag=True,
+              help="A live page of the stack: at / of the built-in application, else on the next port.")  # fmt: skip
+@click.option("--inspect-port", type=click.IntRange(1, 65_535), metavar="PORT", help="Port of the live page.")
 @click.option("--log-level", type=click.Choice(LEVELS), metavar="LEVEL", default="info", show_default=True,
               help="debug, info, warning, error or critical.")  # fmt: skip
 @click.option("--access-log/--no-access-log", default=True, help="A line for each request.  [default: on]")
@@ -93,7 +97,7 @@ def command(**options: Any) -> None:
     """Create a TAP device, put the stack on it, and serve an ASGI application there (a built-in one by default).
 
     Ctrl-C (or SIGTERM) finishes what runs and removes what was made. The options from --loss to --seed impair the
-    path between the host and the stack; they imply --no-offload.
+    path between the host and the stack; they imply --no-offload. So does --inspect, whose page has them as sliders.
     """
     plan = make_plan(options)
     logging.basicConfig(level=options["log_level"].upper(), format="%(levelname)s: %(message)s", stream=sys.stderr)
@@ -123,7 +127,7 @@ def make_plan(options: dict[str, Any]) -> Plan:
         pcap=options["pcap"], trace=options["trace"],
         tls=tls_context(options["tls_cert"], options["tls_key"]), keylog=options["tls_keylog"],
         access_log=options["access_log"], lifespan=options["lifespan"],
-        seed=random.randrange(1_000_000) if seed is None else seed,
+        seed=random.randrange(1_000_000) if seed is None else seed, inspect=page_port(options),
     )  # fmt: skip
 
 
@@ -150,6 +154,18 @@ def find_app(options: dict[str, Any]) -> App:
     except AppNotFound as error:
         logging.getLogger("netstack").debug("while importing", exc_info=error)
         raise click.ClickException(one_line(error) + place_of(error.__cause__)) from error
+
+
+def page_port(options: dict[str, Any]) -> int | None:
+    """Where the live page is to be: at the built-in application's port, but never at that of somebody's own."""
+    own, port, chosen = options["application"] is not None, options["port"], options["inspect_port"]
+    if not options["inspect"] and chosen is None:
+        return None
+    if chosen is None:
+        chosen = port if not own else port + 1 if port < 65_535 else port - 1
+    if own and chosen == port:
+        raise click.UsageError(f"port {port} is the application's: give the page another one with --inspect-port")
+    return int(chosen)
 
 
 def place_of(cause: BaseException | None) -> str:

@@ -47,6 +47,8 @@ class Plan:
     lifespan: str = "auto"
     faults: Faults = field(default_factory=Faults)
     """What happens to frames on their way, in each direction."""
+    inspect: int | None = None
+    """The port of the live page: the application's own, where it takes the place of `/`, or another; None: no page."""
     seed: int = 0
     """For the faults: the same seed and the same frames at the same times give the same faults."""
 
@@ -58,9 +60,16 @@ class Plan:
     @property
     def url(self) -> str:
         """Where the application is to be found."""
+        return self._url(self.port)
+
+    @property
+    def page_url(self) -> str | None:
+        """Where the live page is to be found; None when there is none."""
+        return None if self.inspect is None else self._url(self.inspect)
+
+    def _url(self, port: int) -> str:
         scheme, usual = ("http", 80) if self.tls is None else ("https", 443)
-        port = "" if self.port == usual else f":{self.port}"
-        return f"{scheme}://{self.stack.ip}{port}/"
+        return f"{scheme}://{self.stack.ip}{'' if port == usual else f':{port}'}/"
 
     @property
     def config(self) -> Config:
@@ -71,6 +80,10 @@ class Plan:
 
     @property
     def network(self) -> Network:
-        """The host's side of it. Frames that pass an imperfect path are complete and of the wire's size: no offload."""
-        offload = self.offload and not self.impaired
+        """The host's side of it.
+
+        Frames that pass an imperfect path, or one that the live page may make so, are complete and of the wire's size:
+        no offload.
+        """
+        offload = self.offload and not self.impaired and self.inspect is None
         return Network(self.tap, self.host, self.stack.ip, self.mtu, offload, self.netns)

@@ -22,6 +22,8 @@ def how_to_reach(plan: Plan, tap: TapDevice) -> list[str]:
     lines.append(f"serving on {plan.url}   (Ctrl-C stops)")
     # The certificate may be anybody's: who made it knows how to have it believed.
     lines.append(f"  {prefix}curl {'' if plan.tls is None else '-k '}{plan.url}")
+    if plan.page_url is not None:
+        lines.append(f"live page on {plan.page_url}   (in a browser{', there' if prefix else ''})")
     return lines
 
 

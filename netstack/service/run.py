@@ -16,11 +16,13 @@ from netstack.inspect.sinks import Observers
 from netstack.link.device import Device
 from netstack.link.fault import Impairment
 from netstack.link.pcap import PcapRecorder
+from netstack.link.shutter import WindowShutter
 from netstack.link.tap import TapDevice
 from netstack.service.capture import recorded
 from netstack.service.looking import looked_into
 from netstack.service.plan import Plan
 from netstack.service.reach import how_to_reach
+from netstack.service.show import Show
 from netstack.service.stop import Stop
 from netstack.service.thrift import Thrift
 from netstack.service.trace import JsonTrace
@@ -54,10 +56,11 @@ def run(plan: Plan, app: App, say: Say) -> None:
 
 
 def impaired(plan: Plan, tap: TapDevice) -> Device:
-    """The TAP, behind an imperfect path if one is wanted."""
-    if not plan.impaired:
+    """The TAP, behind an imperfect path if one is wanted, or if the live page is to have one to play with."""
+    if plan.inspect is None and not plan.impaired:
         return tap
-    return Impairment(tap, random.Random(plan.seed), plan.faults, plan.faults)
+    path = Impairment(tap, random.Random(plan.seed), plan.faults, plan.faults)
+    return path if plan.inspect is None else WindowShutter(path)
 
 
 @contextlib.contextmanager
@@ -78,7 +81,8 @@ async def serve(
 ) -> None:
     """Application up, stack up, listening; until asked to stop. Then the same in reverse."""
     stop.serving()
-    server = Server(app, Settings(lifespan=plan.lifespan, access_log=plan.access_log))
+    show = Show(plan, app)
+    server = Server(show.app, Settings(lifespan=plan.lifespan, access_log=plan.access_log))
     if not await unless_stopped(server.startup(), stop):
         return
     net = Interface(device, plan.config, keylog=plan.keylog)
@@ -90,11 +94,12 @@ async def serve(
         listener = await net.create_server(
             server.protocol, str(plan.stack.ip), plan.port, backlog=BACKLOG, ssl=plan.tls
         )
-        settle_memory()
-        for line in how_to_reach(plan, tap):
-            say(line)
         try:
-            await unless_stopped(until_gone(tap, trace, Thrift(lambda: len(net.stack.tcp.connections))), stop)
+            async with show.running(net, observers):
+                settle_memory()
+                for line in how_to_reach(plan, tap):
+                    say(line)
+                await unless_stopped(until_gone(tap, trace, Thrift(lambda: len(net.stack.tcp.connections))), stop)
         except BaseException:  # the TAP is gone, or the application exits: nobody is left to drain for
             await shut_down(server, listener, asyncio.sleep(0))
             raise
