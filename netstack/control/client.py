@@ -110,6 +110,8 @@ class Client:
 def connect(tap: str | None = None, path: str | None = None) -> Client:
     """The one stack that runs, or the one with this TAP, or the one behind this socket.
 
+    Of several, the one whose TAP is in our network namespace.
+
     NoStackError when there is none; ValueError, in words, when there are several to choose from.
     """
     if path is not None:
@@ -122,6 +124,9 @@ def connect(tap: str | None = None, path: str | None = None) -> Client:
         return client
     clients, refused = _everybody()
     chosen = [client for client in clients if tap is None or client.hello["tap"] == tap]
+    if len(chosen) > 1:
+        here = places.network_of(None)
+        chosen = [client for client in chosen if client.hello.get("network") == here] or chosen
     for client in clients:
         if client not in chosen or len(chosen) > 1:
             client.close()

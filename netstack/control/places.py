@@ -44,6 +44,14 @@ def sockets() -> list[Path]:
     return found
 
 
+def network_of(netns: str | None) -> int:
+    """What tells one network namespace from another: the one called `netns`, or ours. 0: not to be found out."""
+    try:
+        return os.stat("/proc/self/ns/net" if netns is None else f"/run/netns/{netns}").st_ino
+    except OSError:
+        return 0
+
+
 def _is_ours(folder: Path) -> bool:
     """Whether we made it: in a folder that is everybody's, somebody else may have."""
     return folder.stat(follow_symlinks=False).st_uid == os.geteuid()

@@ -25,6 +25,7 @@ async def looked_into(plan: Plan, tap: TapDevice, net: Interface, observers: Obs
         "pid": os.getpid(),
         "tap": tap.name,
         "netns": plan.netns,
+        "network": places.network_of(plan.netns),
         "address": str(plan.stack),
         "url": plan.url,
         "epoch": time.time_ns() // 1_000 - clock(),  # the wall clock when the stack's time was 0

@@ -117,6 +117,10 @@ def test_several_stacks_have_to_be_told_apart():
                     chosen.close()
                     with pytest.raises(client.NoStackError, match="no running netstack found on tap9"):
                         await asyncio.to_thread(client.connect, "tap9")
+                    control.hello["network"] = places.network_of(None)
+                    near = await asyncio.to_thread(client.connect)
+                    assert near.hello["tap"] == "tap1", "in our own network namespace"
+                    near.close()
                     named = await asyncio.to_thread(client.connect, None, str(chosen.path))
                     assert named.hello["tap"] == "tap1"
                     named.close()
