@@ -124,6 +124,13 @@ class Fight:
                 abort_on_overflow=rng.random() < 0.2,
                 rmem=rng.choice(((4_096, 4_096, 8_192), (4_096, 131_072, 6_291_456))),
                 wmem=rng.choice(((4_096, 8_192, 16_384), (4_096, 262_144, 4_194_304))),
+                mem=rng.choice((TcpConfig().mem, TcpConfig().mem, (50_000, 80_000, 120_000), (10_000, 10_000, 10_000))),
+                max_orphans=rng.choice((16_384, 16_384, 2, 0)),
+                ecn=rng.choice((0, 1, 2)),
+                abe=rng.random() < 0.3,
+                notsent_lowat=rng.choice((0xFFFF_FFFF, 0xFFFF_FFFF, 1, 10_000)),
+                moderate_rcvbuf=rng.random() < 0.8,
+                syn_linear_timeouts=rng.choice((0, 4)),
             ),
         )
         self.stack = Stack(config, self.device, Random(rng.getrandbits(32)))
@@ -176,6 +183,14 @@ class Fight:
 
     def check(self) -> None:
         tcp = self.tcp
+        memory = tcp.memory
+        living = [conn for conn in tcp.connections.values() if isinstance(conn, Connection)]
+        if memory.used != sum(conn.charged for conn in living):
+            raise Broken(f"memory {memory.used}, charged {sum(conn.charged for conn in living)}")
+        if memory.orphans != sum(conn.orphaned for conn in living):
+            raise Broken(f"{memory.orphans} orphans, {sum(conn.orphaned for conn in living)} of them alive")
+        if sum(map(self.kept, living)) > 2 * tcp.config.mem[2] + 500_000:
+            raise Broken("more kept than there is")
         for key, conn in tcp.connections.items():
             if isinstance(conn, Connection):
                 conn.check()
@@ -198,6 +213,11 @@ class Fight:
         for neighbor in self.stack.arp.neighbors.entries.values():
             if neighbor.queued > 300_000 or len(neighbor.queue) > 101:
                 raise Broken("too much waits for a neighbour")
+
+    def kept(self, conn: Connection) -> Octets:
+        """What `conn` holds beyond what is granted to everybody."""
+        config, receive, send = self.tcp.config, conn.receive_buffer, conn.send_buffer
+        return max(receive.charge - config.rmem[0] - 66_000, 0) + max(len(send) - config.wmem[0], 0)
 
     def advance(self, duration: Micros) -> None:
         """Time passes, with a stop at every deadline on the way."""
@@ -231,8 +251,8 @@ class Fight:
         if (at := self.stack.deadline()) is not None:
             raise Broken(f"an idle stack has a deadline at {at - self.now}")
         left = len(self.tcp.timers._heap), len(self.tcp.time_waits._heap), self.stack.ip.reassembly.used
-        if any(left):
-            raise Broken(f"left behind: {left}")
+        if any(left) or self.tcp.memory.used or self.tcp.memory.orphans:
+            raise Broken(f"left behind: {left}, {self.tcp.memory.used} octets, {self.tcp.memory.orphans} orphans")
         gc.collect()
         self.device.frames.clear()
         if len(self.stack.ip._paths):
@@ -530,7 +550,9 @@ class Fight:
             ("linger", rng.choice((None, 0, SECOND))), ("rcvbuf", rng.choice((2304, 10_000, 300_000))),
             ("sndbuf", rng.choice((4608, 10_000, 300_000))), ("maxseg", rng.choice((88, 536, 2_000))),
             ("syncnt", rng.choice((1, 3))), ("defer_accept", rng.choice((0, SECOND, 10 * SECOND))),
-            ("congestion", rng.choice(("", "reno", "cubic"))), ("tos", rng.choice((0, 3, 0x10))),
+            ("window_clamp", rng.choice((0, 1_500, 30_000))), ("notsent_lowat", rng.choice((0, 1, 20_000))),
+            ("paced", True), ("max_pacing_rate", rng.choice((0, 1, 10_000, 1_000_000, (1 << 64) - 1))),
+            ("congestion", rng.choice(("", "reno", "cubic", "bbr"))), ("tos", rng.choice((0, 3, 0x10))),
         ))  # fmt: skip
         setattr(options, name, value)
 
