@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from netstack.inspect.layers import layers
 from netstack.tcp.core import ConnectionCore
-from netstack.tcp.info import OPT_ECN, OPT_ECN_SEEN, OPT_SACK, OPT_TIMESTAMPS, OPT_WSCALE, listener_info, tcp_info
+from netstack.tcp.info import (
+    OPT_ECN,
+    OPT_ECN_SEEN,
+    OPT_SACK,
+    OPT_TIMESTAMPS,
+    OPT_WSCALE,
+    congestion_info,
+    listener_info,
+    tcp_info,
+)
 from netstack.tcp.memory import RECORD_COST
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.state import FIN_WAIT_2, SYN_RECEIVED
@@ -43,7 +52,7 @@ def connections(stack: Stack, now: Micros) -> list[Row]:
     them), `timer` (name, remaining, retries; None: none runs). A connection, half-open or not, has besides:
 
     * `info`: tcp_info's fields (see `tcp.info`); `cc`, `ca_state`, `in_flight` (segments), `options` (negotiated, as
-      ss spells them), `socket_options` (those that are not the default)
+      ss spells them), `socket_options` (those that are not the default); `model`: TCP_CC_INFO's fields, none but BBR's
     * `timers`: name -> microseconds left, of all that run
     * `variables`: RFC 9293 3.3.1, snd_una snd_nxt snd_wnd rcv_nxt rcv_wnd iss irs
     * `memory`: receive and send (octets in use, overhead included), rcvbuf, sndbuf, charged (see `tcp.memory`)
@@ -118,6 +127,7 @@ def _connection(conn: ConnectionCore, now: Micros) -> Row:
         "timers": _timers(conn, now),
         "info": info,
         "cc": recovery.cc.name,
+        "model": congestion_info(conn),
         "ca_state": CA_STATES[recovery.ca_state],
         "in_flight": recovery.scoreboard.in_flight(),
         "options": [name for bit, name in _OPTION_NAMES if info["options"] & bit],
@@ -151,7 +161,7 @@ def _timer(conn: ConnectionCore, now: Micros) -> Row | None:
 def _timers(conn: ConnectionCore, now: Micros) -> dict[str, Micros]:
     all_of_them = (
         (conn.timer, conn.timer_at), ("delayed-ack", conn.acking.at), ("keepalive", conn.keepalive_at),
-        ("fin-wait-2", conn.close_at),
+        ("fin-wait-2", conn.close_at), ("pacing", conn.pace_at),
     )  # fmt: skip
     return {name: max(at - now, 0) for name, at in all_of_them if at}
 

@@ -129,7 +129,8 @@ def info(row: Row, show: Show) -> str:
     words.append(row["cc"])
     if "wscale" in row["options"]:
         words.append(f"wscale:{i['snd_wscale']},{i['rcv_wscale']}")
-    words += _path_words(i) + _total_words(i) + _rate_words(i) + _recovery_words(i) + _receive_words(i)
+    words += _path_words(i) + _total_words(i) + _model_words(row["model"]) + _rate_words(i)
+    words += _recovery_words(i) + _receive_words(i)
     return " " + " ".join(words)
 
 
@@ -157,13 +158,23 @@ def _total_words(i: dict[str, Any]) -> list[str]:
                  "data_segs_out", "data_segs_in")  # fmt: skip
 
 
+def _model_words(model: dict[str, int]) -> list[str]:
+    """What BBR takes the path for."""
+    if not model:
+        return []
+    rate = (model["bbr_bw_hi"] << 32 | model["bbr_bw_lo"]) * 8
+    gains = f"pacing_gain:{model['bbr_pacing_gain'] / 256:g},cwnd_gain:{model['bbr_cwnd_gain'] / 256:g}"
+    return [f"bbr:(bw:{rate}bps,mrtt:{_ms(model['bbr_min_rtt'])},{gains})"]
+
+
 def _rate_words(i: dict[str, Any]) -> list[str]:
     words = []
     if i["rtt"] and i["snd_mss"] and i["snd_cwnd"]:
         words.append(f"send {i['snd_cwnd'] * i['snd_mss'] * 8 * SECOND // i['rtt']}bps")
     words += _some(i, "lastsnd/last_data_sent", "lastrcv/last_data_recv", "lastack/last_ack_recv")
     if i["pacing_rate"] and i["pacing_rate"] != _UNLIMITED:
-        words.append(f"pacing_rate {i['pacing_rate'] * 8}bps")
+        most = f"/{i['max_pacing_rate'] * 8}bps" if i["max_pacing_rate"] != _UNLIMITED else ""
+        words.append(f"pacing_rate {i['pacing_rate'] * 8}bps{most}")
     if i["delivery_rate"]:
         words.append(f"delivery_rate {i['delivery_rate'] * 8}bps")
     words += _some(i, "delivered", "delivered_ce")

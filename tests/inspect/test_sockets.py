@@ -87,6 +87,21 @@ def test_the_info_line_says_what_ss_says_in_its_order(rows):
     assert line.startswith("\t ts sack cubic wscale:7,7 rto:220 rtt:20/")
 
 
+def test_what_bbr_takes_the_path_for_and_the_limit_of_pacing():
+    pair = Pair()
+    options = SocketOptions()
+    options.congestion, options.paced, options.max_pacing_rate = "bbr", True, 50_000
+    _, theirs = pair.open(server=options)
+    theirs.send(b"y" * 50_000)
+    pair.run(SECOND // 2)
+    (row,) = (row for row in connections(pair.server, pair.now) if row["kind"] == "connection")
+    assert row["model"]["bbr_min_rtt"] == 20 * MILLISECOND
+    assert 0 < row["timers"]["pacing"] <= 60 * MILLISECOND
+    _, _, line = table([row], Show(info=True))
+    assert re.search(r" bbr:\(bw:\d+bps,mrtt:20,pacing_gain:[\d.]+,cwnd_gain:[\d.]+\) send ", line)
+    assert " pacing_rate 400000bps/400000bps" in line
+
+
 @pytest.mark.parametrize(
     ("remaining", "said"),
     [(204 * MILLISECOND, "204ms"), (1_200 * MILLISECOND, "1.200ms"), (9 * SECOND, "9sec"),
