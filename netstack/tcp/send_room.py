@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def limit(conn: ConnectionCore) -> Octets:
-    """The send buffer's size: SO_SNDBUF, or what keeps twice cwnd, within tcp_wmem (Linux's auto-tuning).
+    """The send buffer's size: SO_SNDBUF, or twice cwnd (BBR: three times), within tcp_wmem (Linux's auto-tuning).
 
     It never becomes smaller: what a loss leaves unacknowledged takes room just when cwnd is reduced, and new data must
     be there for recovery to send. Under memory pressure it does not become larger either.
@@ -26,7 +26,8 @@ def limit(conn: ConnectionCore) -> Octets:
     if conn.options.sndbuf:
         return conn.options.sndbuf
     _, default, most = conn.tcp.config.wmem
-    wanted = min(max(default, 2 * conn.recovery.cc.cwnd * conn.tcb.smss), most)
+    cc = conn.recovery.cc
+    wanted = min(max(default, cc.sndbuf_expand * cc.cwnd * conn.tcb.smss), most)
     buffer = conn.send_buffer
     if wanted > buffer.grown and not (buffer.grown and conn.tcp.memory.pressed):
         buffer.grown = wanted

@@ -32,6 +32,8 @@ class CongestionControl(Protocol):
     ssthresh: int
     pacing_rate: int
     """Octets a second at which to send; 0: no opinion, what cwnd and SRTT come to will do."""
+    sndbuf_expand: int
+    """So many times cwnd the send buffer is to hold: what a loss leaves unacknowledged besides what is in flight."""
     is_model: bool
     """It is a `Model`."""
 

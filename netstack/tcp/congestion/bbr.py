@@ -54,6 +54,7 @@ class Bbr:
         "sample", "ssthresh",
     )  # fmt: skip
     name = "bbr"
+    sndbuf_expand = 3
     is_model = True
 
     def __init__(self, initial_cwnd: int, chance: Chance) -> None:

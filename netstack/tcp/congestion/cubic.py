@@ -22,6 +22,7 @@ class Cubic:
     )  # fmt: skip
     name = "cubic"
     pacing_rate = 0
+    sndbuf_expand = 2
     is_model = False
 
     def __init__(self, initial_cwnd: int) -> None:

@@ -10,6 +10,7 @@ class Reno:
     __slots__ = ("_credit", "cwnd", "ssthresh")
     name = "reno"
     pacing_rate = 0
+    sndbuf_expand = 2
     is_model = False
 
     def __init__(self, initial_cwnd: int) -> None:
