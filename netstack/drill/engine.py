@@ -10,7 +10,7 @@ from netstack.drill.compare import Rules
 from netstack.drill.connections import Connections
 from netstack.drill.expect import PATIENCE, Expecting
 from netstack.drill.host import Host
-from netstack.drill.nodes import Call, Code, Command, Event, Packet, Script, ScriptError, TcpSegment, UdpDatagram
+from netstack.drill.nodes import Call, Code, Command, Event, Packet, Script, TcpSegment, UdpDatagram
 from netstack.drill.outcome import Entry, Mismatch, Unsupported
 from netstack.drill.settings import Read, read_settings
 from netstack.drill.timing import Clockwork, Due
@@ -104,9 +104,8 @@ class Run:
                 self._call(event, action, due)
             case Code(text):
                 descriptor = self.connections.live_descriptor()
-                if descriptor is None:
-                    raise ScriptError(event.line, "code needs TCP_INFO, and there is no descriptor under test")
-                self.moments.append(Moment(event, text, dict(self.host.tcp_info(descriptor))))
+                info = {} if descriptor is None else self.host.tcp_info(descriptor)
+                self.moments.append(Moment(event, text, dict(info)))
             case Command():
                 self._command(event, action)
 

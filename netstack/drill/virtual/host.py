@@ -170,7 +170,7 @@ class StackHost:
         if sock.listener is not None:
             return listener_info(sock.listener)
         if sock.connection is None:
-            return {}
+            return sock.info()
         return {**tcp_info(sock.connection, self.clock), **sock.congestion_info()}
 
     def explain(self, fd: int | None, local: Address | None, remote: Address | None) -> str:
