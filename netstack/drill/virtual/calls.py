@@ -30,6 +30,7 @@ from netstack.drill.constants import (
     SOL_SOCKET,
 )
 from netstack.drill.host import Address
+from netstack.drill.messages import INQ, TIMESTAMPING
 from netstack.drill.outcome import Unsupported
 from netstack.drill.symbols import is_option, option_name
 from netstack.drill.virtual.data import DataCalls
@@ -43,9 +44,8 @@ from netstack.tcp.state import CLOSING, FIN_WAIT_1, LAST_ACK
 _INT = Struct("<i")
 _TIMEVAL = Struct("<qq")
 _SO_RCVTIMEO, _SO_SNDTIMEO = NUMBERS["SO_RCVTIMEO"], NUMBERS["SO_SNDTIMEO"]
-_SO_ZEROCOPY, _SO_TIMESTAMPING = NUMBERS["SO_ZEROCOPY"], NUMBERS["SO_TIMESTAMPING"]
+_ZEROCOPY = (SOL_SOCKET, NUMBERS["SO_ZEROCOPY"])
 _IP_MINTTL = NUMBERS["IP_MINTTL"]
-_TCP_INQ = NUMBERS["TCP_INQ"]
 REMEMBERED = {
     SOL_SOCKET: {
         "SO_DEBUG", "SO_DONTROUTE", "SO_BROADCAST", "SO_PRIORITY", "SO_MARK", "SO_REUSEPORT", "SO_BSDCOMPAT",
@@ -191,14 +191,16 @@ class StackSockets(DataCalls, WaitCalls):
                 raise OSError(errno.EINVAL, "Invalid argument")
             seconds, micros = _TIMEVAL.unpack_from(value)
             self.patience[fd, name == _SO_SNDTIMEO] = seconds * 1_000_000 + micros
-        elif (level, name) == (SOL_SOCKET, _SO_ZEROCOPY):
-            self.errors(fd).zerocopy = _truth(value)
-        elif (level, name) == (SOL_SOCKET, _SO_TIMESTAMPING):
+        elif (level, name) in (_ZEROCOPY, INQ) and int.from_bytes(value[:4], "little") > 1:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        elif (level, name) == _ZEROCOPY:
+            self.errors(fd).zerocopy = any(value[:4])
+        elif (level, name) == TIMESTAMPING:
             self.errors(fd).set_stamping(int.from_bytes(value[:4], "little"), self.connection(fd))
         elif (level, name) == (IPPROTO_IP, _IP_MINTTL):
             if int.from_bytes(value[:4], "little") > 1:
                 raise Unsupported("IP_MINTTL")
-        elif (level, name) in _KEPT or (level, name) == (IPPROTO_TCP, _TCP_INQ):
+        elif (level, name) in _KEPT or (level, name) == INQ:
             pass
         else:
             with _known(level, name):
@@ -215,16 +217,12 @@ class StackSockets(DataCalls, WaitCalls):
             return _INT.pack(sock.take_error())[:length]
         if (fd, level, name) in self.remembered:
             return self.remembered[fd, level, name][:length]
-        if (level, name) in _KEPT or (level, name) in ((SOL_SOCKET, _SO_ZEROCOPY), (IPPROTO_TCP, _TCP_INQ)):
+        if (level, name) in _KEPT or (level, name) in (_ZEROCOPY, INQ):
             return bytes(4)[:length]
         with _known(level, name):
             value = self.stream(fd).getsockopt(level, name, max(1, min(length, 1024)))
         return value if isinstance(value, bytes) else _INT.pack(value)[:length]
         yield
-
-
-def _truth(value: bytes) -> bool:
-    return any(value[:4])
 
 
 @contextmanager

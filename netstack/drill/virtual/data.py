@@ -211,7 +211,7 @@ class DataCalls(Descriptors):
         how = MSG_DONTWAIT if flags & _NONBLOCK else 0
         if isinstance(writes, End) and writes.writes and source in self.sockets:
             room = CAPACITY - len(writes.pipe.data)
-            data = yield from self.recv(source, min(octets, room), how)
+            data = yield from self.recv(source, min(octets, room), 0)  # the socket's own mode counts (Linux)
             writes.pipe.data += data
             return len(data)
         if isinstance(reads, End) and not reads.writes and out in self.sockets:
