@@ -51,7 +51,7 @@ REMEMBERED = {
         "SO_DEBUG", "SO_DONTROUTE", "SO_BROADCAST", "SO_PRIORITY", "SO_MARK", "SO_REUSEPORT", "SO_BSDCOMPAT",
         "SO_BUSY_POLL", "SO_PREFER_BUSY_POLL", "SO_BUSY_POLL_BUDGET", "SO_INCOMING_CPU", "SO_LOCK_FILTER",
         "SO_TXREHASH", "SO_RXQ_OVFL", "SO_NO_CHECK", "SO_PASSCRED", "SO_CNX_ADVICE", "SO_SELECT_ERR_QUEUE",
-        "SO_TIMESTAMP", "SO_TIMESTAMPNS", "SO_PEEK_OFF",
+        "SO_TIMESTAMP", "SO_TIMESTAMPNS",
     },
     IPPROTO_TCP: {"TCP_THIN_DUPACK", "TCP_SAVE_SYN"},
     IPPROTO_IP: {
@@ -59,7 +59,7 @@ REMEMBERED = {
         "IP_BIND_ADDRESS_NO_PORT",
     },
 }  # fmt: skip
-"""Options that change nothing of what a script sees: they are kept and shown."""
+"""Options that change nothing of what a script sees (SO_TIMESTAMP: unless it looks): they are kept and shown."""
 _KEPT = {(level, NUMBERS[name]) for level, names in REMEMBERED.items() for name in names}
 _F_GETFD, _F_SETFD = NUMBERS["F_GETFD"], NUMBERS["F_SETFD"]
 _LINGERING = (FIN_WAIT_1, CLOSING, LAST_ACK)

@@ -2,7 +2,7 @@
 
 import errno
 
-from netstack.drill.constants import NUMBERS
+from netstack.drill.constants import NUMBERS, SOL_SOCKET
 from netstack.drill.host import Address
 from netstack.drill.messages import INQ, TIMESTAMPING, Control, Received
 from netstack.drill.outcome import Unsupported
@@ -20,6 +20,7 @@ MSG_FASTOPEN = NUMBERS["MSG_FASTOPEN"]
 _TO_SEND = MSG_FASTOPEN | MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_ZEROCOPY
 _TO_SEND |= NUMBERS["MSG_CONFIRM"] | NUMBERS["MSG_DONTROUTE"]  # without effect on TCP
 _TO_RECEIVE = MSG_PEEK | MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_TRUNC | NUMBERS["MSG_CMSG_CLOEXEC"]
+_STAMPS = [(SOL_SOCKET, NUMBERS[name]) for name in ("SO_TIMESTAMP", "SO_TIMESTAMPNS")]
 _NONBLOCK = NUMBERS["SPLICE_F_NONBLOCK"]
 
 
@@ -77,8 +78,9 @@ class DataCalls(Descriptors):
         control: list[Control] = []
         if any(self.remembered.get((fd, *INQ), b"")):
             control.append((*INQ, self._waiting(fd).to_bytes(4, "little")))
-        if room and fd in self.queues and self.queues[fd].stamping & RX_SOFTWARE:
-            raise Unsupported("SOF_TIMESTAMPING_RX_SOFTWARE")
+        stamped = fd in self.queues and self.queues[fd].stamping & RX_SOFTWARE
+        if room and (stamped or any(any(self.remembered.get((fd, *option), b"")) for option in _STAMPS)):
+            raise Unsupported("timestamps of what is received")
         returned = MSG_TRUNC if flags & MSG_TRUNC and not octets else 0
         if control and not room:
             return Received(len(data), data, (), returned | MSG_CTRUNC)
