@@ -89,6 +89,8 @@ def test_a_request_is_seen_from_its_syn_to_its_end():
             ]  # fmt: skip
             assert all(move[5].startswith("RFC ") and move[6] is False for move in stream.moves if move[1] == who)
             await stream.until(lambda s: s.row(who).get("state") == "CLOSED")  # 2 MSL later
+            assert 5_000 < stream.rows[who]["acked"] < 5_200
+            assert 30 < stream.rows[who]["received"] < 100
 
     run(main())
 

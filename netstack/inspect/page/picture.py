@@ -8,7 +8,7 @@ from typing import Any
 
 from netstack.inspect.page.faults import ConnectionFaults, PathKnobs
 from netstack.inspect.page.recorder import Recorder
-from netstack.inspect.page.track import Track
+from netstack.inspect.page.track import SAMPLE_FIELDS, Track
 from netstack.inspect.snapshot import Row, connections, layers
 from netstack.stack import Stack
 from netstack.tcp.congestion import INFINITE
@@ -121,14 +121,19 @@ def brief(row: Row, track: Track | None) -> dict[str, Any]:
         "snd_wnd": known["snd_wnd"], "rcv_wnd": known["rcv_wnd"],
         "out": known["snd_nxt"] - known["snd_una"], "notsent": info["notsent_bytes"],
         "retrans": info["total_retrans"], "lost": info["lost"],
-        "acked": info["bytes_acked"], "received": info["bytes_received"],
+        "delivery_rate": info["delivery_rate"], "acked": info["bytes_acked"], "received": info["bytes_received"],
         "sndbuf": memory["sndbuf"], "rcvbuf": memory["rcvbuf"], "ooo": info["rcv_ooopack"],
     }  # fmt: skip
 
 
 def over(track: Track) -> dict[str, Any]:
-    """The same for a connection that is over: what its events said."""
-    return {
+    """The same for a connection that is over: what its events said last.
+
+    As in tcp_info, `acked` and `received` are octets, and a FIN counts as one.
+    """
+    last = dict(zip(SAMPLE_FIELDS, track.latest(), strict=False))
+    counts = {"acked": last["snd_una"] - 1, "received": last["rcv_nxt"] - 1} if last else {}
+    return counts | {
         "kind": "ended", "state": "CLOSED", "local": track.who.partition(" - ")[0],
         "remote": track.who.partition(" - ")[2], "recv_q": 0, "send_q": 0, "timer": None,
         "number": track.number, "touched": track.touched_at, "began": track.first_at, "ended": track.ends,

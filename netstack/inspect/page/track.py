@@ -162,6 +162,11 @@ class Track:
 
     # What a viewer asks for.
 
+    def latest(self) -> Sample:
+        """The newest sample; empty when there is none."""
+        self._keep()
+        return self.samples[-1] if self.samples else []
+
     def samples_after(self, at: Micros) -> list[Sample]:
         """Those newer than `at`, the newest of all among them."""
         self._keep()

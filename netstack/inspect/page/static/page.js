@@ -159,6 +159,7 @@ const FACTS = [
   ["ssthresh", row => row.cwnd === undefined ? undefined : row.ssthresh ?? "not set"], ["in flight", row => row.in_flight],
   ["SRTT", row => row.srtt && micros(row.srtt)], ["RTTVAR", row => row.srtt && micros(row.rttvar)], ["RTO", row => row.rto && micros(row.rto)],
   ["timer", row => row.timer && `${row.timer[0]} in ${micros(row.timer[1])}${row.timer[2] ? `, ${row.timer[2]} times` : ""}`],
+  ["delivered at", row => row.delivery_rate && `${octets(row.delivery_rate)}/s`],
   ["loss state", row => row.ca_state], ["sent again", row => row.retrans], ["options", row => row.options?.join(" ")],
   ["segments sent", row => row.segments && exact.format(row.segments[0])], ["received", row => row.segments && exact.format(row.segments[1])],
   ["lived for", row => row.ended && micros(row.ended - row.began)],
