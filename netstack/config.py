@@ -20,9 +20,16 @@ class TcpConfig:
     window_scaling: bool = True
     congestion_control: str = "cubic"
     ecn: int = 2
-    """RFC 3168: 0 never, 1 ask for it and accept it, 2 accept it when the peer asks (Linux's tcp_ecn)."""
+    """RFC 3168: 0 never, 1 ask for it and agree to it, 2 agree to it when the peer asks (Linux's tcp_ecn).
+
+    RFC 9768: 3 ask for accurate ECN and agree to it, 4 agree to it but ask for RFC 3168's, 5 agree to it.
+    """
     ecn_fallback: bool = True
     """RFC 3168 6.1.1.1: a SYN that goes unanswered is sent again without asking."""
+    ecn_option: int = 2
+    """RFC 9768 3.2.3.3: the AccECN option 0 never, 1 when something changed and as a beacon, 2 on every segment."""
+    ecn_option_beacon: int = 3
+    """So many times per round trip."""
     fastopen: int = 1
     """RFC 7413, Linux's tcp_fastopen: 1 for clients and 2 for servers that ask for it; 4 and 0x200 for clients and
     servers without cookies; 0x400 (beside 2) for every listener."""

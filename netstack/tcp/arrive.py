@@ -240,6 +240,8 @@ def _open(conn: Connection, seg: Arrival, now: Micros) -> bool:
     opening.note_retransmissions(conn, seg.options.ts_ecr)
     conn.move(Cause.SYN_ACKED)
     conn.on_open(now)
+    if conn.ecn is not None:
+        conn.ecn.on_third_ack(conn, seg)
     if listener is not None:
         conn.tcp.counters.mib["TcpPassiveOpens"] += 1
         listener.on_open(conn)

@@ -192,8 +192,8 @@ class ConnectionCore:
         """What arrived twice and the next ACK reports (D-SACK)."""
         self.ecn: Ecn | None = None
         """ECN was negotiated."""
-        self.ecn_asked = False
-        """Our SYN asked for ECN."""
+        self.ecn_asked = 0
+        """The flags by which our SYN asked for ECN."""
         self.fast_open: FastOpen | None = None
         """Fast Open was asked for, by us or the peer."""
         self.opened_at: Micros = -1
@@ -255,6 +255,11 @@ class ConnectionCore:
         recent = self.receive_buffer.recent
         return recent if self.duplicate is None else [self.duplicate, *recent]
 
+    @property
+    def reports_gaps(self) -> bool:
+        """The next segment carries SACK blocks."""
+        return self.tcb.sack_ok and (bool(self.receive_buffer.held) or self.duplicate is not None)
+
     def move(self, cause: Cause) -> None:
         """Follow one edge of the table."""
         tcb = self.tcb
@@ -312,6 +317,8 @@ class ConnectionCore:
         self.path_mtu = self.path.mtu
         tcb.smss = min(self.mss_clamp, self.path_mtu - 40)
         tcb.eff_snd_mss = tcb.smss - (12 if tcb.ts_ok else 0)
+        if self.ecn is not None:
+            tcb.eff_snd_mss -= self.ecn.option_len(self)
         self.sync_mss()
         if tcb.state.synchronized and self.send_mss < old:
             self.recovery.on_too_big(old, self.send_mss)

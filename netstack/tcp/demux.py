@@ -13,14 +13,15 @@ from netstack.counters import Counters
 from netstack.events import Dropped, Sink, StateChanged, TimerArmed, TimerCancelled, TimerFired
 from netstack.ip.ipv4 import Ipv4
 from netstack.ip.path import Path
-from netstack.tcp import ecn, fast_open_client, icmp, report, why
+from netstack.tcp import ecn_setup, fast_open_client, icmp, report, why
+from netstack.tcp.accecn import AccEcn
 from netstack.tcp.census import Census
 from netstack.tcp.challenge import ChallengeLimit
 from netstack.tcp.closed import answer, reset
 from netstack.tcp.congestion import ALGORITHMS, CongestionControl
 from netstack.tcp.connection import Connection
 from netstack.tcp.core import ConnectionCore
-from netstack.tcp.ecn_connection import EcnConnection
+from netstack.tcp.ecn_connection import AccEcnConnection, EcnConnection
 from netstack.tcp.fast_open import EVERY_LISTENER, KEY_LEN, SERVER, keys_from_text
 from netstack.tcp.fast_open_client import Cache
 from netstack.tcp.iss import Secret
@@ -232,7 +233,7 @@ class Tcp:
         if self.config.reflect_tos:
             conn.options.tos = seg.data[seg.ip_at + 1] & 0xFC
         hear_syn(conn, seg, now)
-        ecn.on_syn(conn, seg)
+        ecn_setup.on_syn(conn, seg)
         conn.move(Cause.PEER_SYN)
         conn.bare_segs_in = 1
         self.connections[key] = conn
@@ -240,7 +241,7 @@ class Tcp:
 
     def make_ecn_capable(self, conn: ConnectionCore) -> None:
         """ECN was negotiated for `conn`."""
-        conn.__class__ = EcnConnection
+        conn.__class__ = AccEcnConnection if isinstance(conn.ecn, AccEcn) else EcnConnection
 
     def listen(self, address: bytes, port: int, backlog: int, options: SocketOptions | None = None) -> Listener:
         """Passive open (3.10.1). `address` zeros: any of ours. OSError(EADDRINUSE) when somebody listens there."""

@@ -4,37 +4,32 @@ The receiver says ECE on every ACK from the first CE mark until it hears CWR; th
 for it and says CWR on the next new data. Only data that is sent for the first time is ECN-capable: SYNs, ACKs,
 retransmissions and bare FINs are not (6.1.1, 6.1.4, 6.1.5), because nobody would notice if a router dropped them.
 
-A connection that negotiated ECN has an `Ecn` and is an `EcnConnection`: it looks at the IP header of what arrives, and
-all others need not even ask whether they should.
+A connection that negotiated ECN (`ecn_setup`) has an `Ecn` and is an `EcnConnection`: it looks at the IP header of what
+arrives, and all others need not even ask whether they should. RFC 9768's accurate variant is in `accecn`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netstack.ip import ecn as ip_ecn
 from netstack.ip.ecn import CE, ECT_0, NOT_ECT
 from netstack.tcp import why
-from netstack.wire.tcp import AE, CWR, ECE, SYN
+from netstack.wire.tcp import CWR, ECE, SYN
 
 if TYPE_CHECKING:
-    from netstack.config import TcpConfig
     from netstack.tcp.core import ConnectionCore
     from netstack.tcp.recovery import Recovery
     from netstack.tcp.segment import Arrival
     from netstack.units import Micros, Octets, Seq
+    from netstack.wire.tcp_options import Counters
 
-OFF, ON, ACCEPT = 0, 1, 2
-"""tcp_ecn: never; asked for and accepted; accepted when the peer asks (Linux's default)."""
-_SETUP = ECE | CWR
-_FLAGS = AE | CWR | ECE
 _MOST_QUICK = 2
 
 
 class Ecn:
     """The variables of one connection."""
 
-    __slots__ = ("delivered_ce", "demands_cwr", "high", "seen")
+    __slots__ = ("delivered_ce", "demands_cwr", "high", "option_due", "seen")
 
     def __init__(self, snd_nxt: Seq) -> None:
         self.demands_cwr = False
@@ -45,6 +40,8 @@ class Ecn:
         """The peer has sent us ECN-capable data."""
         self.delivered_ce = 0
         """Segments delivered by ACKs that said ECE."""
+        self.option_due = False
+        """The segment that leaves now carries an AccECN option: see `accecn`."""
 
     # -- what leaves ---------------------------------------------------------------------------------------------------
 
@@ -52,17 +49,29 @@ class Ecn:
         """A super-segment may be sent: there is no CWR to say, which belongs on one segment only."""
         return not recovery.cwr_due
 
-    def stamp(self, recovery: Recovery, seq: Seq, length: Octets, flags: int, tos: int) -> tuple[int, int]:
+    def stamp(self, conn: ConnectionCore, seq: Seq, length: Octets, flags: int, tos: int) -> tuple[int, int]:
         """The flags and the TOS octet of a segment that leaves."""
         if self.demands_cwr:
             flags |= ECE
         if length and seq >= self.high:
             self.high = seq + length
             tos |= ECT_0
-            if recovery.cwr_due:
-                recovery.cwr_due = False
+            if conn.recovery.cwr_due:
+                conn.recovery.cwr_due = False
                 flags |= CWR  # 6.1.2: on the first new data after the reduction
         return flags, tos
+
+    def counters(self, now: Micros) -> tuple[Counters, int]:
+        """What that option says, and how many of the three it must say at least."""
+        raise NotImplementedError
+
+    def room(self, conn: ConnectionCore) -> Octets:
+        """What it takes from a segment of text that is sent now,"""
+        return 0
+
+    def option_len(self, conn: ConnectionCore) -> Octets:
+        """and from every one."""
+        return 0
 
     # -- what arrives --------------------------------------------------------------------------------------------------
 
@@ -101,49 +110,25 @@ class Ecn:
             recovery.mib["TcpExtTCPDeliveredCE"] += delivered
         return restart
 
+    # -- the handshake -------------------------------------------------------------------------------------------------
 
-# -- negotiation (6.1.1) ---------------------------------------------------------------------------------------------
+    def syn_ack_flags(self, timeouts: int) -> int:
+        """6.1.1: ECE alone makes it an ECN-setup SYN-ACK. `timeouts`: of this SYN-ACK so far."""
+        return ECE
 
+    def syn_ack_counters(self, conn: ConnectionCore, again: bool) -> Counters | None:
+        """Of an AccECN option in a SYN-ACK."""
+        return None
 
-def ask(conn: ConnectionCore, again: bool) -> int:
-    """The flags of our SYN: ECE and CWR make it an ECN-setup SYN. `again`: it went unanswered, so try without."""
-    config = conn.tcp.config
-    if config.ecn != ON or (again and config.ecn_fallback):
-        return 0
-    conn.ecn_asked = True
-    return _SETUP
+    def on_syn_again(self, seg: Arrival) -> None:
+        """The peer's SYN once more."""
 
+    def on_flags(self, seg: Arrival) -> None:
+        """A segment whose flags nobody has looked at yet."""
 
-def on_syn(conn: ConnectionCore, seg: Arrival) -> None:
-    """The peer's SYN reached a listener, or crossed ours."""
-    if wanted(conn.tcp.config, seg) and (not conn.active or conn.ecn_asked):
-        begin(conn)
+    def on_third_ack(self, conn: ConnectionCore, seg: Arrival) -> None:
+        """The ACK of our SYN-ACK."""
 
-
-def wanted(config: TcpConfig, seg: Arrival) -> bool:
-    """This is an ECN-setup SYN, and we are willing.
-
-    One that is itself ECN-capable is not, as 6.1.1 forbids that: something on its way sets bits of its own.
-    """
-    return config.ecn != OFF and seg.flags & _SETUP == _SETUP and (seg.ecn == NOT_ECT or bool(seg.flags & AE))
-
-
-def on_syn_ack(conn: ConnectionCore, seg: Arrival) -> None:
-    """The answer to our SYN: ECE alone makes it an ECN-setup SYN-ACK."""
-    if conn.ecn_asked and seg.flags & _FLAGS == ECE:
-        begin(conn)
-
-
-def begin(conn: ConnectionCore) -> None:
-    """Both sides agreed."""
-    conn.ecn = Ecn(conn.tcb.iss + 1)
-    conn.tcp.make_ecn_capable(conn)
-
-
-def looks_odd(conn: ConnectionCore, frame: bytes, ip_at: Octets) -> bool:
-    """Text arrived with other than ECT(0): the slow path is to see it."""
-    codepoint = ip_ecn.field(frame, ip_at)
-    if codepoint == ECT_0 and conn.ecn is not None:
-        conn.ecn.seen = True
-        return False
-    return True
+    def info(self) -> dict[str, int]:
+        """What TCP_INFO tells."""
+        return {"delivered_ce": self.delivered_ce}

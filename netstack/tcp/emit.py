@@ -64,10 +64,13 @@ def segment(
         acking.at = 0
     length = len(payload)
     tos = conn.options.tos
-    if conn.ecn is not None:
-        flags, tos = conn.ecn.stamp(conn.recovery, seq, length, flags, tos)
-    if not conn.plain and tcb.sack_ok and (receive.held or conn.duplicate is not None):
-        head = _head_with_sack(conn, seq, flags, window, bool(length), now)
+    ecn = conn.ecn
+    if ecn is not None:
+        flags, tos = ecn.stamp(conn, seq, length, flags, tos)
+    if (not conn.plain and tcb.sack_ok and (receive.held or conn.duplicate is not None)) or (
+        ecn is not None and ecn.option_due
+    ):
+        head = _head_with_more(conn, seq, flags, window, bool(length), now)
         total = path.pseudo + len(head) + length
         if path.offload:
             checksum = total % 0xFFFF
@@ -121,11 +124,17 @@ def _select_window(conn: ConnectionCore, tcb: Tcb) -> int:
     return field
 
 
-def _head_with_sack(conn: ConnectionCore, seq: Seq, flags: int, window: int, text: bool, now: Micros) -> bytes:
-    """A header that reports what lies beyond a gap (RFC 2018 4), or arrived twice (RFC 2883 4, first block)."""
-    tcb = conn.tcb
+def _head_with_more(conn: ConnectionCore, seq: Seq, flags: int, window: int, text: bool, now: Micros) -> bytes:
+    """A header that reports what lies beyond a gap (RFC 2018 4), or arrived twice (RFC 2883 4, first block); or how
+    many octets came with which codepoint (RFC 9768 3.2.3)."""
+    tcb, ecn = conn.tcb, conn.ecn
     stamps = ((now // 1000 + tcb.ts_offset) & MASK, tcb.ts_recent) if tcb.ts_ok else None
-    options = build_segment(stamps, conn.sack_blocks()[: _block_limit(conn, text)])
+    blocks = conn.sack_blocks()[: _block_limit(conn, text)] if tcb.sack_ok else ()
+    if ecn is not None and ecn.option_due:
+        counters, least = ecn.counters(now)
+        options = build_segment(stamps, blocks, counters, least)
+    else:
+        options = build_segment(stamps, blocks)
     conn.duplicate = None
     offset_flags = (20 + len(options)) << 10 | flags
     return _PLAIN.pack(conn.ports, seq & MASK, tcb.rcv_nxt & MASK, offset_flags, window, 0, 0) + options
@@ -154,7 +163,10 @@ def send_ack(conn: ConnectionCore, now: Micros) -> None:
 def send_range(conn: ConnectionCore, seq: Seq, length: Octets, flags: int, mss: Octets, now: Micros, why: str) -> None:
     """Octets [seq, seq + length), PSH and FIN on the last: in one piece if the device segments, else cut here."""
     mss -= _sack_room(conn)
-    merge = conn.path.offload and (conn.ecn is None or conn.ecn.may_merge(conn.recovery))
+    merge = conn.path.offload
+    if conn.ecn is not None:
+        mss -= conn.ecn.room(conn)
+        merge = merge and conn.ecn.may_merge(conn.recovery)
     if length <= mss or (merge and length <= MAX_SUPER_SEGMENT):
         payload = conn.send_buffer.read(seq, length) if length else b""
         segment(conn, seq, payload, flags, mss, now, why)

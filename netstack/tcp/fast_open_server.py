@@ -15,7 +15,6 @@ from netstack.tcp import challenge, opening, output, timer_kind
 from netstack.tcp.arrive import take_steps
 from netstack.tcp.closed import answer
 from netstack.tcp.connection import Connection
-from netstack.tcp.ecn_connection import EcnConnection
 from netstack.tcp.emit import send_ack
 from netstack.tcp.fast_open import SERVER, SERVER_WITHOUT_COOKIE, FastOpen, cookie, good_by, said
 from netstack.tcp.half_open import is_old
@@ -133,6 +132,9 @@ class FastOpenChild(Connection):
             return
         if tcb.iss < ack <= tcb.snd_nxt:
             self._complete(now)
+            if self.ecn is not None:
+                self.ecn.on_flags(seg)
+                self.ecn.on_third_ack(self, seg)
             take_steps(self, seg, now)
             if not self.rtt.srtt8 and not self.recovery.total_retrans:
                 self.rtt.sample(now - self.opened_at, tcb.snd_una, tcb.snd_nxt)
@@ -146,8 +148,10 @@ class FastOpenChild(Connection):
     def _complete(self, now: Micros) -> None:
         """The peer has seen our SYN-ACK: it is who it says."""
         self._leave()
-        plain: type[Connection] = Connection if self.ecn is None else EcnConnection
+        plain: type[Connection] = Connection
         self.__class__ = plain  # type: ignore[assignment]
+        if self.ecn is not None:
+            self.tcp.make_ecn_capable(self)
         tcb, recovery = self.tcb, self.recovery
         recovery.delivered += 1
         recovery.timeouts = self.rtt.backoff = 0
@@ -233,6 +237,8 @@ def _acceptable(conn: FastOpenChild, seg: Arrival, now: Micros) -> bool:
     old = is_old(conn, seg)
     if seg.seq == tcb.irs and flags & (SYN | ACK) == SYN and not old:
         if not challenge.too_soon(conn, now, "TcpExtTCPACKSkippedSynRecv"):
+            if conn.ecn is not None:
+                conn.ecn.on_syn_again(seg)
             conn.syn_due = True  # with whatever data came again
             conn.mark()
         return False

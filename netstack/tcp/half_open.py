@@ -33,6 +33,8 @@ def check(conn: Connection, listener: Listener, seg: Arrival, now: Micros) -> bo
     old = is_old(conn, seg)
     if seg.seq == tcb.irs and flags & (SYN | ACK) == SYN and not old:
         if not challenge.too_soon(conn, now, "TcpExtTCPACKSkippedSynRecv"):
+            if conn.ecn is not None:
+                conn.ecn.on_syn_again(seg)
             conn.resend_syn_ack(now)  # the peer did not see our SYN-ACK
         return False
     if flags & ACK and (seg.ack != tcb.iss + 1 or tcb.snd_nxt != tcb.iss + 1):

@@ -95,7 +95,7 @@ def _sending(conn: ConnectionCore) -> dict[str, int]:
         "delivered": recovery.delivered,
         "delivery_rate": delivery_rate,
         "delivery_rate_app_limited": int(app_limited),
-        "delivered_ce": 0 if conn.ecn is None else conn.ecn.delivered_ce,
+        **({"delivered_ce": 0} if conn.ecn is None else conn.ecn.info()),
         "pacing_rate": pacing_rate(conn),
         "max_pacing_rate": conn.options.max_pacing_rate,
         "notsent_bytes": max(conn.send_buffer.end - max(conn.tcb.snd_nxt, conn.tcb.iss + 1), 0),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from netstack.ip.path import Path
 from netstack.seq import MASK
-from netstack.tcp import ecn, fast_open_client, report, timer_kind, why, window
+from netstack.tcp import ecn_setup, fast_open_client, report, timer_kind, why, window
 from netstack.tcp.emit import send_ack
 from netstack.tcp.modelled import begin
 from netstack.tcp.options import SocketOptions
@@ -21,7 +21,7 @@ from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import LISTEN, SYN_SENT, Cause
 from netstack.units import Micros, Octets
 from netstack.wire.checksum import ones_sum
-from netstack.wire.tcp import ACK, ECE, RST, SYN
+from netstack.wire.tcp import ACK, RST, SYN
 from netstack.wire.tcp_options import Options, build_syn
 
 if TYPE_CHECKING:
@@ -76,11 +76,15 @@ def offer(conn: ConnectionCore, now: Micros) -> bytes:
         stamps, sack = tcb.ts_ok, tcb.sack_ok
         shift = tcb.rcv_wscale if tcb.rcv_wscale or tcb.snd_wscale or conn.wscale_seen else None
     times = ((now // 1000 + tcb.ts_offset) & MASK, tcb.ts_recent) if stamps else None
-    fast = conn.fast_open
+    fast, counters = conn.fast_open, None
+    if conn.ecn is not None:
+        records = conn.recovery.scoreboard.records
+        again = fast.answered if fast is not None and fast.speaking else bool(records and records[0].times)
+        counters = conn.ecn.syn_ack_counters(conn, again)
     if fast is None or fast.cookie is None:
-        return build_syn(tcb.rmss, shift, sack, times)
+        return build_syn(tcb.rmss, shift, sack, times, accecn=counters)
     bare = build_syn(tcb.rmss, shift, sack, times)
-    whole = build_syn(tcb.rmss, shift, sack, times, fast.cookie, fast.experimental)
+    whole = build_syn(tcb.rmss, shift, sack, times, fast.cookie, fast.experimental, counters)
     fast.asked = tcb.state is SYN_SENT and len(whole) > len(bare)
     fast.cookie = None  # said once; what goes out again might not get through for it
     return whole
@@ -98,9 +102,9 @@ def transmit(conn: ConnectionCore, now: Micros) -> None:
 def _send_syn(conn: ConnectionCore, now: Micros) -> None:
     tcb, board = conn.tcb, conn.recovery.scoreboard
     if tcb.state is SYN_SENT:
-        flags = SYN | ecn.ask(conn, bool(board.records))
+        flags = SYN | ecn_setup.ask(conn, board.records[0].times if board.records else 0)
     else:
-        flags = SYN | ACK | (ECE if conn.ecn is not None else 0)
+        flags = SYN | ACK | (0 if conn.ecn is None else conn.ecn.syn_ack_flags(conn.recovery.timeouts))
     fast = conn.fast_open
     size = fast.size if fast is not None and not board.records else 0
     tcb.rcv_wnd = conn.window.ssthresh  # to which we hold ourselves, though a SYN cannot say more than 64 KiB
@@ -157,7 +161,7 @@ def _checksummed(conn: ConnectionCore, head: bytes, text: bytes | memoryview) ->
 
 def send_early_syn_ack(conn: ConnectionCore, fast: FastOpen, now: Micros) -> None:
     """The SYN-ACK of a connection whose user has it already (RFC 7413): it covers the data, and leaves no record."""
-    flags = SYN | ACK | (ECE if conn.ecn is not None else 0)
+    flags = SYN | ACK | (0 if conn.ecn is None else conn.ecn.syn_ack_flags(fast.timeouts))
     head = _header(conn, flags, fast.offered, 0, now)
     mib = conn.tcp.counters.mib
     mib["TcpOutSegs"] += 1
@@ -203,14 +207,14 @@ def syn_sent_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
         return
     hear_syn(conn, seg, now)
     if not seg.flags & ACK:
-        ecn.on_syn(conn, seg)
+        ecn_setup.on_syn(conn, seg)
         conn.move(Cause.PEER_SYN)  # simultaneous open (3.5, Figure 8): <SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>
         conn.syn_due = True
         for syn in conn.recovery.scoreboard.records:  # none, when the peer's SYN came before ours left
             syn.times = 0
         conn.mark()
         return
-    ecn.on_syn_ack(conn, seg)
+    ecn_setup.on_syn_ack(conn, seg)
     ecr = seg.options.ts_ecr
     ts_ecr = echoed_at(ecr, tcb.ts_offset, now) if ecr is not None and tcb.ts_ok else None
     tcb.snd_wnd = tcb.max_snd_wnd = seg.wnd

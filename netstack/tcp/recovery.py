@@ -50,6 +50,11 @@ class Recovery(Reduction):
             elif facts.reordered_from < prior_highest:
                 self._note_reordering(prior_highest)
             self.delivered += newly
+        if self.marks is not None:
+            delivered, octets = self.delivered - prior_delivered, tcb.snd_una - prior_una
+            if facts.sacked or board.sacked_out:
+                octets = delivered * board.mss
+            self.ecn_mark = self.marks.marked(self, delivered, octets, facts.una_advanced or facts.sacked > 0)
         if not prior_packets:
             return False
         self._measure(ts_ecr, now)

@@ -3,6 +3,10 @@
 Proportional rate reduction, and undo: what recovery remembers in case the loss turns out to be reordering.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from netstack.config import TcpConfig
 from netstack.counters import Tally
 from netstack.tcp import why
@@ -15,6 +19,9 @@ from netstack.tcp.rto import RttEstimator
 from netstack.tcp.scoreboard import Scoreboard
 from netstack.tcp.tcb import Tcb
 from netstack.units import Micros, Octets, Seq
+
+if TYPE_CHECKING:
+    from netstack.tcp.accecn import AccEcn
 
 OPEN, DISORDER, CWR, RECOVERY, LOSS = range(5)
 """tcpi_ca_state's numbers."""
@@ -46,6 +53,7 @@ class Reduction:
         "frto",
         "high_seq",
         "lost_at",
+        "marks",
         "max_packets_out",
         "may_probe",
         "mib",
@@ -122,6 +130,8 @@ class Reduction:
         """What was found lost last begins here; -1: those who watch know."""
         self.may_probe = False
         """Tail loss probes are allowed: SACK is in use (RFC 8985 7), and nobody forbade them."""
+        self.marks: AccEcn | None = None
+        """Asked about the ACK being taken in, once it is known what that delivered (RFC 9768)."""
         self.ecn_mark = False
         """The ACK being taken in says that a router marked something (RFC 3168 6.1.2)."""
         self.cwr_due = False

@@ -12,12 +12,12 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from netstack.seq import MASK
-from netstack.tcp import ecn, opening, why, window
+from netstack.tcp import ecn_setup, opening, why, window
 from netstack.tcp.arrive import take_steps
 from netstack.tcp.segment import Arrival
 from netstack.tcp.state import LISTEN
 from netstack.units import MINUTE, Micros, Octets
-from netstack.wire.tcp import ACK, ECE, SYN
+from netstack.wire.tcp import ACK, SYN
 from netstack.wire.tcp_options import TIMESTAMP_LEN, Options, build_syn
 
 if TYPE_CHECKING:
@@ -68,9 +68,10 @@ def answer(listener: Listener, seg: Arrival, key: bytes, pair: bytes, now: Micro
             shift = window.scale_for(config, options.rcvbuf, options.window_clamp)
         bits = _NO_WSCALE if shift is None or theirs.wscale is None else theirs.wscale
         bits |= _SACK if sack else 0
-        if ecn.wanted(config, seg):
+        agreed = ecn_setup.answer(config, seg)
+        if agreed:
             bits |= _ECN
-            flags |= ECE
+            flags |= ecn_setup.cookie_flags(agreed, seg.ecn)
         stamp = _with_low_bits(now // 1000, bits)
         stamps = stamp + tcp.timestamp_offset(pair), theirs.ts_val
     rmss = opening.receive_mss(path, options)
@@ -116,8 +117,8 @@ def open_by_ack(listener: Listener, seg: Arrival, key: bytes, pair: bytes, now: 
     conn = tcp.passive(listener, key, pair, syn, now, iss)
     if conn is not None:
         opening.resume(conn, now)
-        if bits & _ECN and tcp.config.ecn != ecn.OFF:
-            ecn.begin(conn)
+        if bits & _ECN:
+            ecn_setup.from_cookie(conn, seg)
         seg.seq, seg.ack = irs + 1, iss + 1
         take_steps(conn, seg, now)
     return True

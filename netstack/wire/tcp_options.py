@@ -16,6 +16,8 @@ EOL, NOP, MSS, WSCALE, SACK_PERMITTED, SACK, TIMESTAMP = 0, 1, 2, 3, 4, 5, 8
 MD5 = 19  # RFC 2385
 FASTOPEN = 34  # RFC 7413
 ACCECN0, ACCECN1 = 172, 174  # RFC 9768 3.2.3
+ACCECN_LEN: Octets = 12
+"""Octets that all three counters of an AccECN option take, with a NOP behind them."""
 EXPERIMENT = 254  # RFC 4727; which one, says a 16-bit identifier (RFC 6994)
 FASTOPEN_MAGIC = b"\xf9\x89"
 
@@ -32,6 +34,8 @@ _PAIR = Struct("!II")
 
 Timestamps = tuple[int, int]
 """TSval and TSecr."""
+Counters = tuple[int, int, int]
+"""What an AccECN option says: octets that came with ECT(1), with CE, with ECT(0) (RFC 9768 3.2.3.1)."""
 Block = tuple[int, int]
 """A SACK block: left and right edge (RFC 2018 3)."""
 
@@ -183,21 +187,27 @@ def build_syn(
     timestamps: Timestamps | None,
     fastopen: bytes | None = None,
     experimental: bool = False,
+    accecn: Counters | None = None,
 ) -> bytes:
     """Options of a SYN or SYN-ACK as Linux lays them out.
 
     `<mss,sackOK,TS,nop,wscale>`, `<mss,nop,nop,TS,nop,wscale>`, `<mss,nop,nop,sackOK,nop,wscale>`, `<mss,nop,wscale>`,
     then a Fast Open cookie (empty: a request for one), `experimental` in the option that came before RFC 7413's own. A
-    cookie that does not fit in 40 octets is left out.
+    cookie that does not fit in 40 octets is left out. An AccECN option is before SACK-permitted and window scale, in as
+    many fields as there is room for.
     """
     out = bytes((MSS, 4)) + mss.to_bytes(2, "big")
     if timestamps is not None:
         out += bytes((SACK_PERMITTED, 2)) if sack_permitted else b"\1\1"
         out += bytes((TIMESTAMP, 10)) + _PAIR.pack(timestamps[0] & MASK, timestamps[1] & MASK)
-    elif sack_permitted:
-        out += bytes((NOP, NOP, SACK_PERMITTED, 2))
+    rest = bytes((NOP, NOP, SACK_PERMITTED, 2)) if sack_permitted and timestamps is None else b""
     if wscale is not None:
-        out += bytes((NOP, WSCALE, 3, wscale))
+        rest += bytes((NOP, WSCALE, 3, wscale))
+    if accecn is not None:
+        cookie_len = 0 if fastopen is None else 4 + len(fastopen) & ~3
+        out += _fit_accecn(accecn, 0, MAX_LEN - len(out) - cookie_len, rest) or rest
+    else:
+        out += rest
     if fastopen is not None:
         if experimental:
             cookie = bytes((EXPERIMENT, 4 + len(fastopen))) + FASTOPEN_MAGIC + fastopen
@@ -209,15 +219,45 @@ def build_syn(
     return out
 
 
-def build_segment(timestamps: Timestamps | None = None, sack: Iterable[Block] = ()) -> bytes:
+def build_segment(
+    timestamps: Timestamps | None = None,
+    sack: Iterable[Block] = (),
+    accecn: Counters | None = None,
+    least_fields: int = 0,
+) -> bytes:
     """Options of any other segment as Linux lays them out: `<nop,nop,TS>`, `<nop,nop,sack ...>`, or both in this order.
 
-    Edges and timestamps may be unwrapped. As many blocks are taken as fit: 4, or 3 beside timestamps (RFC 2018 3).
+    Edges and timestamps may be unwrapped. As many blocks are taken as fit: 4, or 3 beside timestamps (RFC 2018 3). An
+    AccECN option between them takes what remains; if that is less than `least_fields`, all blocks but two give way.
     """
     out = b""
     if timestamps is not None:
         out = ALIGNED.pack(ALIGNED_TIMESTAMP, timestamps[0] & MASK, timestamps[1] & MASK)
     blocks = [_PAIR.pack(left & MASK, right & MASK) for left, right in sack][: 4 if timestamps is None else 3]
-    if blocks:
-        out += bytes((NOP, NOP, SACK, 2 + 8 * len(blocks))) + b"".join(blocks)
-    return out
+    if accecn is not None:
+        for kept in range(len(blocks), min(len(blocks), 2) - 1, -1):
+            fitted = _fit_accecn(accecn, least_fields, MAX_LEN - len(out), _sack_option(blocks[:kept]))
+            if fitted:
+                return out + fitted
+    return out + _sack_option(blocks)
+
+
+def _sack_option(blocks: list[bytes]) -> bytes:
+    return bytes((NOP, NOP, SACK, 2 + 8 * len(blocks))) + b"".join(blocks) if blocks else b""
+
+
+def _fit_accecn(counters: Counters, least_fields: int, room: Octets, rest: bytes) -> bytes:
+    """An AccECN option and the options behind it, in `room` octets: with as many counters as fit, or empty.
+
+    The NOPs that the option behind begins with make room for octets beyond a whole number of words, as in Linux.
+    """
+    nops = len(rest) - len(rest.lstrip(b"\1"))
+    for fields in range(3, least_fields - 1, -1):
+        size = 2 + 3 * fields
+        beyond = size & 3
+        padding = 0 if beyond <= nops else 4 - beyond
+        behind = rest if padding else rest[beyond:]
+        if size + padding + len(behind) <= room:
+            value = b"".join((counter & 0xFF_FFFF).to_bytes(3, "big") for counter in counters[:fields])
+            return bytes((ACCECN1, size)) + value + b"\1" * padding + behind
+    return b""

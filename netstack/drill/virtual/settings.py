@@ -48,8 +48,6 @@ _NOT_THE_FIELD = {"base_mss"}
 _ABSENT: dict[str, set[str]] = {
     "net.ipv4.tcp_abc": {"0"},
     "net.ipv4.tcp_app_win": {"0", "31"},
-    "net.ipv4.tcp_ecn": {"0", "2"},
-    "net.ipv4.tcp_ecn_option": {"0", "1", "2"},
     "net.ipv4.tcp_mtu_probing": {"0"},
     "net.ipv4.tcp_tw_recycle": {"0"},
     "net.ipv4.tcp_plb_enabled": {"0"},
