@@ -14,7 +14,7 @@ from netstack.ip.ecn import CE, ECT_0, ECT_1, NOT_ECT
 from netstack.tcp import why
 from netstack.tcp.ace import FIRST_CEP, Decoder
 from netstack.tcp.ecn import Ecn
-from netstack.wire.tcp_options import ACCECN_LEN, Counters
+from netstack.wire.tcp_options import ACCECN_LEN, ROOMY, Counters
 
 if TYPE_CHECKING:
     from netstack.tcp.core import ConnectionCore
@@ -105,7 +105,7 @@ class AccEcn(Ecn):
         mode = conn.tcp.config.ecn_option
         # On demand only where there is room: every segment of text is cut to be full without it.
         fits = not length or mode == ALWAYS or (length <= conn.send_mss - ACCECN_LEN and not conn.reports_gaps)
-        self.option_due = fits and self._wants_option(conn, mode)
+        self.option_due = fits and conn.path.mtu >= ROOMY and self._wants_option(conn, mode)
         return flags | ace << 6, tos
 
     def counters(self, now: Micros) -> tuple[Counters, int]:

@@ -22,7 +22,7 @@ from netstack.tcp.state import LISTEN, SYN_SENT, Cause
 from netstack.units import Micros, Octets
 from netstack.wire.checksum import ones_sum
 from netstack.wire.tcp import ACK, RST, SYN
-from netstack.wire.tcp_options import Options, build_syn
+from netstack.wire.tcp_options import ROOMY, Options, build_syn
 
 if TYPE_CHECKING:
     from netstack.tcp.connection import Connection
@@ -77,6 +77,8 @@ def offer(conn: ConnectionCore, now: Micros) -> bytes:
         shift = tcb.rcv_wscale if tcb.rcv_wscale or tcb.snd_wscale or conn.wscale_seen else None
     times = ((now // 1000 + tcb.ts_offset) & MASK, tcb.ts_recent) if stamps else None
     fast, counters = conn.fast_open, None
+    if conn.path.mtu < ROOMY:
+        return build_syn(tcb.rmss, shift, sack, times)
     if conn.ecn is not None:
         records = conn.recovery.scoreboard.records
         again = fast.answered if fast is not None and fast.speaking else bool(records and records[0].times)

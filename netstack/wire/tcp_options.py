@@ -22,6 +22,8 @@ EXPERIMENT = 254  # RFC 4727; which one, says a 16-bit identifier (RFC 6994)
 FASTOPEN_MAGIC = b"\xf9\x89"
 
 MAX_LEN: Octets = 40
+ROOMY: Octets = 20 + 20 + MAX_LEN
+"""A path MTU from which on a packet may have all the options there is room for; RFC 791 asks for 68 only."""
 MAX_WSCALE = 14  # RFC 7323 2.3: a larger shift is taken as 14
 ALIGNED_TIMESTAMP = 0x0101_080A
 """`<nop,nop,TS>` as the 32-bit word in front of TSval and TSecr (RFC 7323 appendix A)."""

@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from tests.attack import modern
 from tests.attack.fuzz import fight
 
 CAMPAIGN = int(os.environ.get("NETSTACK_CAMPAIGN", "1"))
@@ -15,3 +16,8 @@ CAMPAIGN = int(os.environ.get("NETSTACK_CAMPAIGN", "1"))
 @pytest.mark.parametrize("seed", range(24 * CAMPAIGN))
 def test_whatever_peers_and_users_do(seed):
     fight(seed)
+
+
+@pytest.mark.parametrize("seed", range(10 * CAMPAIGN))
+def test_with_fast_open_and_accurate_ecn_too(seed):
+    modern.fight(seed)

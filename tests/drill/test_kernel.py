@@ -23,6 +23,8 @@ SCRIPTS = (
     "close/passive_close.pkt",
     "reset/in_window.pkt",
     "options/timestamps.pkt",
+    "fastopen/client_cookie.pkt",
+    "fastopen/server_data_in_syn.pkt",
 )
 SPOILT = (
     ("handshake/passive_open.pkt", "> S. 0:0(0)", "> SE. 0:0(0)", "flags: expected SE., got S."),

@@ -1,11 +1,21 @@
-"""Fast Open with Linux as the client: the request comes with the SYN, and the answer with what follows the SYN-ACK."""
+"""Fast Open with Linux at the other end: as the client of `netstack up`, and as the server of a bare stack on a TAP."""
 
+import select
 import socket
 import struct
+import time
+from random import Random
 
 import pytest
 
+from netstack.config import Config, TcpConfig
+from netstack.link.tap import TapDevice
+from netstack.sockets.options import MSG_FASTOPEN
+from netstack.sockets.stream import StreamSocket
+from netstack.stack import Stack
+from netstack.tcp.info import OPT_SYN_DATA
 from tests.e2e.running import running
+from tests.netns import namespace
 
 pytestmark = pytest.mark.tap
 REQUEST = b"GET /json HTTP/1.1\r\nHost: stack\r\nConnection: close\r\n\r\n"
@@ -38,3 +48,61 @@ def test_linux_gets_a_cookie_and_saves_a_round_trip():
         for answer in (first, second):
             assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
         assert (counter(up.ns, "TCPFastOpenActive"), counter(up.ns, "TCPFastOpenActiveFail")) == (1, 0)
+
+
+class Turns:
+    """A stack on a TAP and a socket of Linux, both in one thread."""
+
+    def __init__(self, tap: TapDevice) -> None:
+        self.tap = tap
+        self.stack = Stack(Config(tcp=TcpConfig()), tap, Random(1))
+
+    def until(self, done, seconds: float = 10) -> None:
+        """Turn the stack until `done()`."""
+        end = time.monotonic() + seconds
+        while not done():
+            assert time.monotonic() < end, "it takes for ever"
+            select.select([self.tap.fileno()], [], [], 0.005)
+            now = time.monotonic_ns() // 1000
+            while (frame := self.tap.read(now)) is not None:
+                self.stack.receive(frame, now)
+            self.stack.expire(now)
+            self.stack.transmit(now)
+
+
+def test_linux_gives_a_cookie_and_takes_data_with_the_syn():
+    with namespace() as ns:
+        ns.sysctl("net/ipv4/tcp_fastopen", 2)
+        with ns.inside():
+            tap = TapDevice("tap0", offload=True)
+            server = socket.socket()
+        ns.configure("tap0", "192.0.2.1/24")
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 4)
+        server.bind(("192.0.2.1", 80))
+        server.listen()
+        server.setblocking(False)
+        turns = Turns(tap)
+        taken = []
+        for request in (b"first", b"second " * 100):
+            sock = StreamSocket(turns.stack)
+            try:
+                sent = sock.sendto(request, MSG_FASTOPEN, ("192.0.2.1", 80))
+            except BlockingIOError:
+                sent = 0
+            taken.append(sent)
+            turns.until(lambda sock=sock: sock.info()["state"] == 1)
+            if not sent:
+                sock.send(request)
+            child, _ = server.accept()
+            with child:
+                child.settimeout(5)
+                turns.until(lambda sock=sock: not sock.connection.send_buffer)
+                assert child.recv(1000) == request
+            syn_data = sock.info()["options"] & OPT_SYN_DATA
+            assert bool(syn_data) == bool(sent)
+            sock.close()
+        assert taken == [0, 700]
+        server.close()
+        tap.close()
+    mib = turns.stack.counters.mib
+    assert (mib["TcpExtTCPFastOpenActive"], mib["TcpExtTCPFastOpenActiveFail"]) == (1, 0)
