@@ -8,6 +8,7 @@ from struct import pack
 
 import pytest
 
+from netstack.events import SegmentSent
 from netstack.sockets.options import IPPROTO_TCP, MSG_FASTOPEN, TCP_FASTOPEN, TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_KEY
 from netstack.sockets.stream import StreamSocket
 from netstack.tcp import fast_open
@@ -90,7 +91,11 @@ def test_what_is_no_key(text):
 @pytest.mark.parametrize("timestamps", [True, False])
 def test_the_second_connection_is_answered_within_one_round_trip(offload, timestamps):  # RFC 7413 1
     opened = Opened({"timestamps": timestamps}, offload=offload)
+    events = []
+    for stack in opened.pair.stacks:
+        stack.observe(events.append)
     opened.learn()
+    events.clear()
     sock, sent = opened.send(b"ask" * 100)
     assert sent == 300
     opened.pair.run(10 * MILLISECOND)
@@ -109,6 +114,8 @@ def test_the_second_connection_is_answered_within_one_round_trip(offload, timest
         assert tcp_info(one.connection, opened.pair.now)["options"] & OPT_SYN_DATA
     assert child.connection.rtt.srtt == sock.connection.rtt.srtt == 20 * MILLISECOND
     assert (opened.count("Active"), opened.count("Passive"), opened.count("CookieReqd")) == ((1, 0), (0, 1), (0, 1))
+    told = [(e.why, e.length) for e in events if isinstance(e, SegmentSent)]
+    assert told[:3] == [("syn", 300), ("syn-ack", 0), ("data", told[2][1])]
     opened.pair.transfer(child.connection, sock.connection, 300_000, 30 * SECOND)
 
 
