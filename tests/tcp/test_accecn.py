@@ -57,7 +57,7 @@ def flags_of(frame: bytes) -> int:
 
 
 class Marker:
-    """A router that marks some of what is ECN-capable, and keeps the count. `kept`: nothing before so many packets."""
+    """A router that marks some of what is ECN-capable, loses some of everything, and keeps the count."""
 
     def __init__(self, seed: int, share: float, loss: float = 0.0) -> None:
         self.rng = Random(seed)

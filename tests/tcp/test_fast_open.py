@@ -266,7 +266,7 @@ def test_nothing_is_left_when_the_user_closes_before_the_handshake_is_complete()
     assert opened.pair.server.deadline() is None
 
 
-def test_a_segment_too_large_to_be_a_super_segment_has_the_right_checksum_on_either_device():
+def test_a_syn_with_data_has_the_right_checksum_on_either_device():
     sent = []
     for offload in (True, False):
         opened = Opened({"timestamps": False}, offload=offload)
