@@ -11,7 +11,7 @@ from netstack.tcp.accecn import AccEcn
 from netstack.tcp.connection import Connection
 from netstack.tcp.emit import send_ack
 from netstack.units import Micros
-from netstack.wire.tcp import AE, CWR, ECE, SYN
+from netstack.wire.tcp import ACK, AE, CWR, ECE, SYN
 from netstack.wire.tcp_options import ALIGNED, ALIGNED_TIMESTAMP
 
 _ACE = AE | CWR | ECE
@@ -51,7 +51,11 @@ class AccEcnConnection(Connection):
         ecn, tcb, recovery = self.ecn, self.tcb, self.recovery
         assert isinstance(ecn, AccEcn)
         if flags & SYN:
-            return super().on_segment(frame, ip_at, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
+            super().on_segment(frame, ip_at, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
+            confirms = flags & ACK and flags & _ACE not in (0, ECE, _ACE)
+            if confirms and self.acking.due and tcb.state.synchronized:
+                ecn.syn_codepoint, ecn.handshake_due = field(frame, ip_at), True  # 3.2.2.1: said again
+            return None
         codepoint = field(frame, ip_at)
         ecn.ace = flags >> 6 & 7
         ecn.newer = False
