@@ -53,6 +53,16 @@ class TcpConfig:
     synack_retries: int = 5
     retries1: int = 3
     """RFC 9293 3.8.3 R1: after this many retransmissions, ask IP for another path."""
+    mtu_probing: int = 0
+    """RFC 4821: 0 never, 1 when large segments seem to vanish, 2 from the start."""
+    base_mss: Octets = 1_024
+    """What every path is taken to carry: where probing begins."""
+    mtu_probe_floor: Octets = 48
+    """No smaller segments are tried."""
+    probe_threshold: Octets = 8
+    """The search ends when its range is smaller."""
+    probe_interval: Micros = 10 * MINUTE
+    """... and begins anew after so long."""
     retries2: int = 15
     """RFC 9293 3.8.3 R2: after the time this many would take, give up."""
     orphan_retries: int = 8
@@ -84,6 +94,8 @@ class TcpConfig:
     """What a listener answers, and its connections, bear the traffic class of the peer's SYN."""
     timewait_len: Micros = 60 * SECOND
     """2 MSL as Linux has it; RFC 9293 3.4.2 says MSL is 2 minutes."""
+    stdurg: bool = False
+    """The urgent pointer names the urgent octet itself (RFC 6093 3.1, RFC 1122 4.2.2.4), not the one behind it."""
     max_tw_buckets: int = 65_536
     keepalive_time: Micros = 7_200 * SECOND
     keepalive_intvl: Micros = 75 * SECOND
@@ -99,7 +111,7 @@ class TcpConfig:
     """Per second, for the whole stack (RFC 5961 7)."""
     invalid_ratelimit: Micros = 500 * MILLISECOND
     """Per connection, between ACKs that answer unacceptable segments."""
-    base_mss: Octets = 536
+    default_mss: Octets = 536
     """SendMSS when the peer sends no MSS option (RFC 9293 3.7.1)."""
     rmem: tuple[Octets, Octets, Octets] = (4_096, 131_072, 6_291_456)
     """A receive buffer: what is granted even when memory is short, the size to begin with, the largest."""

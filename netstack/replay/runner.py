@@ -169,6 +169,7 @@ class Replay:
     def _prepare(self, connection: Connection) -> None:
         """No Nagle: the writes are timed already. A receive window as large as any that the recorded server offered."""
         connection.options.nodelay = True
+        connection.options.oobinline = True  # the whole stream is compared
         connection.window.ssthresh = max(connection.window.ssthresh, connection.window.clamp)
 
     def _may(self, act: Act) -> bool:

@@ -213,6 +213,18 @@ def _set_window_clamp(sock: StreamSocket, value: int) -> None:
         sock.connection.choose_clamp()
 
 
+def _set_nodelay(sock: StreamSocket, value: int) -> None:
+    sock.options.nodelay = bool(value)
+    if value and sock.connection is not None:
+        sock.connection.push()
+
+
+def _set_cork(sock: StreamSocket, value: int) -> None:
+    sock.options.cork = bool(value)
+    if not value and sock.options.nodelay and sock.connection is not None:
+        sock.connection.push()
+
+
 def _set_tos(sock: StreamSocket, value: int) -> None:
     sock.options.tos = value & 0xFC | sock.options.tos & 3  # the ECN bits are TCP's (RFC 3168 5)
 
@@ -310,6 +322,7 @@ def _set_defer_accept(sock: StreamSocket, value: int) -> None:
 _OPTIONS: dict[tuple[int, int], tuple[Get, Set | None]] = {
     (SOL_SOCKET, SO_REUSEADDR): _flag("reuseaddr"),
     (SOL_SOCKET, SO_KEEPALIVE): _flag("keepalive"),
+    (SOL_SOCKET, SO_OOBINLINE): _flag("oobinline"),
     (SOL_SOCKET, SO_TYPE): (lambda sock: SOCK_STREAM, None),
     (SOL_SOCKET, SO_PROTOCOL): (lambda sock: IPPROTO_TCP, None),
     (SOL_SOCKET, SO_DOMAIN): (lambda sock: AF_INET, None),
@@ -324,8 +337,8 @@ _OPTIONS: dict[tuple[int, int], tuple[Get, Set | None]] = {
     (IPPROTO_IP, IP_MTU_DISCOVER): (lambda sock: sock.options.mtu_discover, _set_mtu_discover),
     (IPPROTO_IP, IP_RECVERR): _flag("recverr"),
     (IPPROTO_IP, IP_MTU): (lambda sock: sock.path_mtu(), None),
-    (IPPROTO_TCP, TCP_NODELAY): _flag("nodelay"),
-    (IPPROTO_TCP, TCP_CORK): _flag("cork"),
+    (IPPROTO_TCP, TCP_NODELAY): (lambda sock: int(sock.options.nodelay), _set_nodelay),
+    (IPPROTO_TCP, TCP_CORK): (lambda sock: int(sock.options.cork), _set_cork),
     (IPPROTO_TCP, TCP_QUICKACK): _flag("quickack"),
     (IPPROTO_TCP, TCP_MAXSEG): (lambda sock: sock.maxseg(), _set_maxseg),
     (IPPROTO_TCP, TCP_KEEPIDLE): _quantity("keepidle", SECOND, 1, 32767, lambda sock: sock.config.keepalive_time),
@@ -334,7 +347,6 @@ _OPTIONS: dict[tuple[int, int], tuple[Get, Set | None]] = {
     (IPPROTO_TCP, TCP_SYNCNT): _quantity("syncnt", 1, 1, 127, lambda sock: sock.config.syn_retries),
     (IPPROTO_TCP, TCP_USER_TIMEOUT): _quantity("user_timeout", MILLISECOND, 0, (1 << 31) - 1, lambda sock: 0),
     (IPPROTO_TCP, TCP_WINDOW_CLAMP): (lambda sock: sock.window_clamp(), _set_window_clamp),
-    (SOL_SOCKET, SO_OOBINLINE): (lambda sock: 1, lambda sock, value: None),  # RFC 6093 3.2: urgent octets stay in line
     (SOL_SOCKET, SO_RCVLOWAT): (lambda sock: sock.options.rcvlowat or 1, _set_rcvlowat),
     (IPPROTO_TCP, TCP_LINGER2): (_get_linger2, _set_linger2),
     (IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS): _flag("thin"),

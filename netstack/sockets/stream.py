@@ -12,7 +12,7 @@ from netstack.sockets.base import Observer, Socket
 from netstack.sockets.errors import os_error
 from netstack.sockets.options import MSG_FASTOPEN, SHUT_RD, SHUT_RDWR, SHUT_WR
 from netstack.sockets.ports import reserve
-from netstack.tcp import fast_open_client
+from netstack.tcp import fast_open_client, urgent
 from netstack.tcp.fast_open import CLIENT
 from netstack.tcp.info import congestion_info, listener_info, tcp_info
 from netstack.tcp.options import SocketOptions
@@ -241,6 +241,25 @@ class StreamSocket(Socket):
 
     # Closing.
 
+    def send_urgent(self, data: bytes, more: bool = False) -> Octets:
+        """send(MSG_OOB): like `send`, and the last octet is urgent."""
+        connection = self.connection
+        if connection is None or connection.error or connection.state in (SYN_SENT, SYN_RECEIVED):
+            return self.send(data)
+        taken = connection.send_urgent(data, more)
+        self._changed()
+        if data and not taken:
+            raise os_error(errno.EAGAIN)
+        return taken
+
+    def recv_urgent(self, peek: bool = False) -> bytes:
+        """recv(MSG_OOB): the urgent octet. EINVAL: there is none; BlockingIOError(EAGAIN): it has not arrived yet."""
+        return urgent.receive(self._connected(), peek)
+
+    def at_mark(self) -> bool:
+        """SIOCATMARK, sockatmark(3): the next octet is the urgent one."""
+        return self.connection is not None and urgent.at_mark(self.connection)
+
     def shutdown(self, how: int) -> None:
         """SHUT_WR: FIN after what is queued. SHUT_RD: `recv` gives what is there, then b"". ENOTCONN."""
         self._open()
@@ -256,7 +275,7 @@ class StreamSocket(Socket):
             raise os_error(errno.ENOTCONN)
         else:
             if how != SHUT_WR:
-                self._read_shut = True
+                self._read_shut = connection.read_shut = True
             if how != SHUT_RD:
                 connection.shutdown()
         self._changed()
@@ -349,7 +368,7 @@ class StreamSocket(Socket):
         """TCP_MAXSEG: the largest segment in use; before there is a connection, the one asked for."""
         connection = self.connection
         if connection is None:
-            return self.options.maxseg or self.config.base_mss
+            return self.options.maxseg or self.config.default_mss
         return connection.tcb.eff_snd_mss
 
     def window_clamp(self) -> Octets:

@@ -9,6 +9,8 @@ from netstack.units import MILLISECOND, Micros, Octets
 
 _MAX_QUICK = 16
 _MAX_ATO = 500 * MILLISECOND
+_TICK = MILLISECOND
+"""A delay of nothing, by Linux's clock: a FIN that is all there was waits so long for the user's own."""
 
 
 class AckPolicy:
@@ -88,11 +90,14 @@ class AckPolicy:
         """After arrivals were taken in: now, or later? `unacked`: octets received since the last ACK left.
 
         More than one full segment is acknowledged at once (RFC 5681 4.2's "at least every second"), so is anything
-        while a gap is open (RFC 5681 4.2: the duplicate ACK), anything in quick mode and a FIN that is all there was.
+        while a gap is open (RFC 5681 4.2: the duplicate ACK), anything in quick mode.
         """
         ato = self.ato
-        if (unacked > self.rcv_mss and may_widen) or gaps or (self.quick and not self.pingpong) or not ato:
+        if (unacked > self.rcv_mss and may_widen) or gaps or (self.quick and not self.pingpong):
             self.due = True
+            return
+        if not ato:
+            self.at = now + _TICK
             return
         if ato > config.delack_min:
             most = config.delack_max if self.pingpong or self.pushed else _MAX_ATO
@@ -127,9 +132,9 @@ class AckPolicy:
         self.at = 0
         if not self.scheduled:
             return
+        self.owe(why.ACK_DELAYED if self.ato else why.ACK_FIN)
         if self.pingpong:
             self.pingpong = False
             self.ato = config.delack_min
         else:
             self.ato = min(self.ato << 1, rto)
-        self.owe(why.ACK_DELAYED)

@@ -82,12 +82,15 @@ class Acknowledger:
         self.retransmitted = 0
         """Segments that we sent twice (or more often)."""
         self.highest_sacked: Seq = 0
-        """SEG.SEQ of the highest record SACKed so far (Linux's highest_sack)."""
+        """Where the highest record SACKed so far ends (Linux's highest_sack)."""
         self.undo_retrans = -1
         """Retransmissions not yet shown to be needless by D-SACK; -1: none were made since recovery began."""
 
-    def cumulative(self, ack: Seq, high_seq: Seq, now: Micros) -> int:
-        """Everything below `ack` arrived (SND.UNA < ack <= SND.NXT). Returns the segments newly *delivered*."""
+    def cumulative(self, ack: Seq, high_seq: Seq, ts_ecr: Micros | None, now: Micros) -> int:
+        """Everything below `ack` arrived (SND.UNA < ack <= SND.NXT). Returns the segments newly *delivered*.
+
+        `ts_ecr` older than a retransmission: it was the original that arrived, which says nothing of newer segments.
+        """
         facts, board, rack = self.facts, self._board, self._rack
         records = board.records
         min_rtt = self._rtt.min_rtt
@@ -112,7 +115,8 @@ class Acknowledger:
                     facts.original_delivered = True
             if not record.sacked:
                 delivered += gone
-                rack.on_delivered(record, min_rtt, now)
+                if not record.times or ts_ecr is None or ts_ecr >= record.sent_at - record.sent_at % 1000:
+                    rack.on_delivered(record, min_rtt, now)
                 self._rate.on_delivered(record)
             if record.end > ack:
                 break
@@ -204,6 +208,10 @@ class Acknowledger:
         self._known[left] = done
         return delivered
 
+    def fack(self) -> Seq:
+        """The forward acknowledgment: how far the peer is known to have got something."""
+        return self.highest_sacked if self._board.sacked_out else self._tcb.snd_una
+
     def forget_sacked(self) -> None:
         """The peer reneged: what it reported before counts no more (RFC 2018 8)."""
         self._known.clear()
@@ -215,6 +223,7 @@ class Acknowledger:
                 facts.reordered_from = record.seq
             if record.end <= high_seq:
                 facts.original_delivered = True
+            facts.last_sacked_at = record.sent_at
             if facts.first_sacked_at < 0:
                 facts.first_sacked_at = record.sent_at
             facts.last_sacked_at = record.sent_at
@@ -222,5 +231,5 @@ class Acknowledger:
         self._rate.on_delivered(record)
         self._board.mark_sacked(record)
         facts.sacked += record.segments
-        if record.seq > self.highest_sacked:
-            self.highest_sacked = record.seq
+        if record.seq >= self.highest_sacked:
+            self.highest_sacked = record.end

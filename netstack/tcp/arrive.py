@@ -19,7 +19,7 @@ from __future__ import annotations
 from errno import ECONNREFUSED, ECONNRESET, EPIPE
 from typing import TYPE_CHECKING
 
-from netstack.tcp import challenge, half_open, opening, why
+from netstack.tcp import challenge, half_open, opening, urgent, why
 from netstack.tcp.modelled import begin
 from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import (
@@ -33,7 +33,7 @@ from netstack.tcp.state import (
     SYN_RECEIVED,
     Cause,
 )
-from netstack.units import Micros
+from netstack.units import MILLISECOND, Micros
 from netstack.wire.tcp import ACK, FIN, PSH, RST, SYN, URG
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ def take_steps(conn: Connection, seg: Arrival, now: Micros) -> None:
     if not check_ack(conn, seg, now):
         return
     if seg.flags & URG:
-        check_urgent(conn, seg)
+        urgent.hear(conn, seg)
+    if conn.urgent is not None:
+        urgent.look(conn, conn.urgent, seg)
     if conn.ecn is None:
         take_text(conn, seg, now)
     else:
@@ -92,6 +94,8 @@ def check_paws(conn: Connection, seg: Arrival, now: Micros) -> bool:
         return True
     behind = (options.ts_val - tcb.ts_recent) & 0xFFFF_FFFF
     if behind > 0x7FFF_FFFF:
+        if behind == 0xFFFF_FFFF:
+            return True  # one tick is forgiven (Linux): segments of one burst may be swapped
         if not seg.flags & RST and now - tcb.ts_recent_at < _PAWS_IDLE and not _is_reordered_ack(conn, seg, behind):
             conn.tcp.counters.mib["TcpExtPAWSEstab"] += 1
             conn.drop("paws", now)
@@ -109,19 +113,23 @@ def _is_reordered_ack(conn: Connection, seg: Arrival, behind: int) -> bool:
     tcb = conn.tcb
     late = 0x1_0000_0000 - behind
     pure = not seg.length and not seg.flags & (SYN | FIN) and seg.seq == tcb.rcv_nxt
-    same = seg.ack == tcb.snd_una and seg.wnd << tcb.snd_wscale == tcb.snd_wnd
-    return pure and same and late <= conn.rtt.rto * 1024 // 1_000_000
+    wnd = seg.wnd << tcb.snd_wscale
+    updates = seg.seq > tcb.snd_wl1 or (seg.seq == tcb.snd_wl1 and (wnd > tcb.snd_wnd or not wnd))
+    return pure and seg.ack == tcb.snd_una and not updates and late <= conn.rtt.rto * 1200 // 1_000_000
 
 
 def check_sequence(conn: Connection, seg: Arrival, now: Micros) -> bool:
     """First: does any part of the segment lie in the window? (3.4, Table 6)
 
     Deviation: the left edge is Last.ACK.sent and the right one counts as inside, as in Linux, so that the ACK field of
-    a segment whose text is old or does not fit is still heard; `take_text` then trims the text to nothing.
+    a segment whose text is old or does not fit is still heard. What goes beyond the window is taken whole when the user
+    has read everything before it, as in Linux, which also refuses all of it otherwise.
     """
     tcb = conn.tcb
     end = seg.end
-    if seg.seq <= max(tcb.rcv_wup + tcb.rcv_wnd, tcb.rcv_nxt):
+    edge = max(tcb.rcv_wup + tcb.rcv_wnd, tcb.rcv_nxt)
+    beyond = seg.seq + seg.length > edge and conn.receive_buffer.ready  # only for a user who waits for it (Linux)
+    if seg.seq <= edge and not beyond:
         if end > tcb.rcv_wup or seg.seq == tcb.rcv_wup:
             return True
         if end == tcb.rcv_wup and tcb.state is not SYN_RECEIVED:  # nothing old may complete a handshake
@@ -135,6 +143,10 @@ def check_sequence(conn: Connection, seg: Arrival, now: Micros) -> bool:
         _answer_syn(conn, seg, now)
         return False
     conn.drop("unacceptable", now)
+    if beyond and seg.seq <= edge:
+        conn.tcp.counters.mib["TcpExtBeyondWindow"] += 1
+        if tcb.state is not SYN_RECEIVED:
+            check_ack(conn, seg, now)  # 3.10.7.4 first, MUST-66. Deviation: Linux no longer hears it
     if seg.seq < min(end, tcb.rcv_nxt):
         _note_retransmission(conn, seg.seq, min(end, tcb.rcv_nxt))
     challenge.answer_unacceptable(conn, seg, now)
@@ -185,7 +197,9 @@ def _answer_syn(conn: Connection, seg: Arrival, now: Micros) -> None:
         if conn.listener is None:
             # Simultaneous open (3.5, Figure 8): the peer's SYN-ACK carries the ACK of our SYN.
             check_ack(conn, seg, now)
-            conn.note_duplicate(tcb.irs, tcb.irs + 1)
+            conn.acking.enter_quick(16, tcb.rcv_wnd)
+            conn.acking.ato = 40 * MILLISECOND
+            conn.note_duplicate(tcb.irs, tcb.irs + 1)  # its SYN was here before: Linux reports it
             conn.acking.owe(why.ACK_HANDSHAKE)
             conn.mark()
             conn.predict()
@@ -233,8 +247,12 @@ def _open(conn: Connection, seg: Arrival, now: Micros) -> bool:
     if not tcb.snd_una < seg.ack <= tcb.snd_nxt:
         conn.tcp.reset_for(conn, seg.ack, now)
         return False
-    listener = conn.listener
-    tcb.snd_wnd = seg.wnd << tcb.snd_wscale if not seg.flags & SYN else seg.wnd
+    listener, recovery = conn.listener, conn.recovery
+    if listener is None:
+        recovery.delivered += 1  # as Linux counts the SYN-ACK that this ACK is for
+    elif recovery.timeouts:
+        recovery.total_rto, recovery.total_rto_recoveries = recovery.timeouts, 1
+    tcb.snd_wnd = seg.wnd << tcb.snd_wscale  # also on the SYN-ACK of a simultaneous open, as in Linux
     tcb.snd_wl1 = seg.seq
     tcb.max_snd_wnd = tcb.snd_wnd
     opening.note_retransmissions(conn, seg.options.ts_ecr)
@@ -252,7 +270,7 @@ def update_window(conn: Connection, seg: Arrival) -> bool:
     """3.10.7.4 fifth: SND.WND from a segment that is not older than the last one used. True when it changed."""
     tcb = conn.tcb
     newer = seg.seq > tcb.snd_wl1 or seg.ack > tcb.snd_una
-    wnd = seg.wnd if seg.flags & SYN else seg.wnd << tcb.snd_wscale
+    wnd = seg.wnd << tcb.snd_wscale
     if not newer and not (seg.seq == tcb.snd_wl1 and (wnd > tcb.snd_wnd or not wnd)):
         return False
     tcb.snd_wl1 = seg.seq
@@ -294,15 +312,8 @@ def _fin_acked(conn: Connection, now: Micros) -> None:
             conn.finish()
 
 
-def check_urgent(conn: Connection, seg: Arrival) -> None:
-    """Sixth: RCV.UP moves on. The octets stay in line, as RFC 6093 3.2 asks of new applications."""
-    up = seg.seq + seg.urgent
-    if up > conn.tcb.rcv_up:
-        conn.tcb.rcv_up = up
-
-
 def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
-    """Seventh: trim to the window, then deliver what is in order and hold what is not."""
+    """Seventh: leave out what is known, then deliver what is in order and hold what is not."""
     tcb = conn.tcb
     if not seg.length:
         return
@@ -311,22 +322,22 @@ def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
     if not state.can_receive and right > tcb.rcv_nxt:
         conn.drop("text_after_fin", now)  # 3.10.7.4: "this should not occur ... ignore the segment text"
         return
-    if conn.user_gone and right > tcb.rcv_nxt:
+    nobody = conn.user_gone or (conn.read_shut and (state is FIN_WAIT_1 or state is FIN_WAIT_2))
+    if nobody and right > tcb.rcv_nxt:
         # RFC 9293 3.6.1 / RFC 1122 4.2.2.13: data for a user who is gone is answered with a RST.
         conn.tcp.counters.mib["TcpExtTCPAbortOnData"] += state is not FIN_WAIT_2
         conn.tcp.reset_for(conn, seg.ack, now)
         conn.fail(ECONNRESET, Cause.ABORT_CALLED)
         return
-    edge = tcb.rcv_wup + tcb.rcv_wnd
     if left < tcb.rcv_nxt:
         if right <= tcb.rcv_nxt:
             _note_retransmission(conn, left, min(seg.end, tcb.rcv_nxt))
         else:
             conn.note_duplicate(left, tcb.rcv_nxt)
         left = tcb.rcv_nxt
-    if right > edge:
-        conn.tcp.counters.mib["TcpExtTCPZeroWindowDrop" if left >= edge else "TcpExtBeyondWindow"] += 1
-        right = edge
+    if right > left and tcb.rcv_wup + tcb.rcv_wnd <= tcb.rcv_nxt:
+        conn.tcp.counters.mib["TcpExtTCPZeroWindowDrop"] += 1
+        right = left
     if left >= right:
         conn.acking.owe(why.ACK_DUPLICATE if seg.end <= tcb.rcv_nxt else why.ACK_UNACCEPTABLE)
         conn.mark()
@@ -393,6 +404,10 @@ def check_fin(conn: Connection, seg: Arrival, now: Micros) -> None:
         conn.mark()
         if fin_at <= tcb.rcv_wup + tcb.rcv_wnd:
             conn.peer_fin_at = fin_at
+            if not seg.length:
+                conn.receive_buffer.out_of_order += 1
+                if tcb.sack_ok:
+                    conn.duplicate = (fin_at, fin_at + 1)  # said once: no octet, so the buffer does not hold it
     else:
         conn.peer_fin_at = fin_at
         conn.take_fin()

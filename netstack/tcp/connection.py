@@ -82,14 +82,14 @@ class Connection(UserCalls):
         if tcb.ts_ok and tcb.rcv_wup == tcb.rcv_nxt:
             tcb.ts_recent = ts_val
             tcb.ts_recent_at = now
-        tcb.snd_wl1 = tcb.rcv_nxt
-        if wnd != tcb.snd_wnd:
+        if wnd != tcb.snd_wnd and (wnd > tcb.snd_wnd or not wnd or ack > tcb.snd_una or tcb.rcv_nxt > tcb.snd_wl1):
             tcb.snd_wnd = wnd
             if wnd > tcb.max_snd_wnd:
                 tcb.max_snd_wnd = wnd
                 self.sync_mss()
-        recovery = self.recovery
-        if ack > tcb.snd_una:
+        tcb.snd_wl1 = tcb.rcv_nxt
+        recovery, una = self.recovery, tcb.snd_una
+        if ack > una:
             recovery.on_clean_ack(ack, now)
             self.send_buffer.acknowledge(ack)
             self.path.neighbor.confirmed_at = now  # forward progress (RFC 4861 7.3.1)
@@ -106,6 +106,8 @@ class Connection(UserCalls):
         elif self.timer_at and not recovery.scoreboard.records:
             self._window_probe_answered(now)
         if not self.marked and self.send_buffer.end > tcb.snd_nxt:
+            if self.hold:
+                self.hold = end > text and ack == una
             self.mark()
         if end > text:
             self.data_segs_in += 1
@@ -200,7 +202,12 @@ class Connection(UserCalls):
         tcb, recovery = self.tcb, self.recovery
         una = tcb.snd_una
         self.probes_out = 0
+        self.hold = False
         if una > prior_una:
+            if self.mtu_probe is not None and self.mtu_probe.found:
+                self.mtu_probe.found = False
+                self.tcp.counters.mib["TcpExtTCPMTUPSuccess"] += 1
+                self.sync_mss()
             self.send_buffer.acknowledge(min(una, self.send_buffer.end))
             self.path.neighbor.confirmed_at = now
             if self.starved:
@@ -212,6 +219,9 @@ class Connection(UserCalls):
             self.chrono.rest(now)
         if not had_packets:
             self._window_probe_answered(now)
+        elif recovery.doubt_in:
+            self.start_timer(timer_kind.RETRANSMIT, now + recovery.doubt_in)
+            recovery.doubt_in = 0
         elif restart or recovery.again_in or not recovery.scoreboard.records:
             self.arm_after_ack(now)
         self.mark()

@@ -11,11 +11,24 @@ from typing import TYPE_CHECKING
 
 from netstack.events import Dropped, StateChanged
 from netstack.ip.path import Path
-from netstack.tcp import loss_probe, modelled, opening, output, report, timer_kind, timers, why, window
+from netstack.tcp import (
+    loss_probe,
+    modelled,
+    mtu_probe,
+    opening,
+    output,
+    report,
+    timer_kind,
+    timers,
+    why,
+    window,
+    write_queue,
+)
 from netstack.tcp.acking import AckPolicy
 from netstack.tcp.chrono import Chrono
 from netstack.tcp.emit import segment
 from netstack.tcp.memory import FREE
+from netstack.tcp.mtu_probe import MtuProbe
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.pace import Pace
 from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
@@ -38,6 +51,8 @@ from netstack.tcp.state import (
     State,
 )
 from netstack.tcp.tcb import Tcb
+from netstack.tcp.urgent import AWAITED, Urgent
+from netstack.tcp.write_queue import Piece
 from netstack.units import SECOND, Micros, Octets, Seq
 from netstack.wire.tcp import ACK, RST
 
@@ -75,6 +90,7 @@ class ConnectionCore:
         "fast_open",
         "fin_queued",
         "fin_sent",
+        "hold",
         "hold_freely",
         "keepalive_at",
         "keepalives_out",
@@ -86,6 +102,7 @@ class ConnectionCore:
         "marked",
         "more",
         "mss_clamp",
+        "mtu_probe",
         "observer",
         "opened_at",
         "options",
@@ -95,12 +112,15 @@ class ConnectionCore:
         "path_mtu",
         "peer_fin_at",
         "pending",
+        "pieces",
         "plain",
         "ports",
         "probe_backoff",
         "probes_out",
         "probes_since",
-        "push_at",
+        "push_now",
+        "pushed_to",
+        "read_shut",
         "receive_buffer",
         "recovery",
         "reset_due",
@@ -109,6 +129,7 @@ class ConnectionCore:
         "send_freely",
         "send_mss",
         "shown",
+        "size_goal",
         "small_sent",
         "soft_error",
         "starved",
@@ -121,6 +142,7 @@ class ConnectionCore:
         "tlp_is_retransmission",
         "unpredicted_bare",
         "unpredicted_data",
+        "urgent",
         "user_gone",
         "wake_at",
         "window",
@@ -163,7 +185,7 @@ class ConnectionCore:
         self.hold_freely: Octets = FREE
         self.send_freely: Octets = 0
         self.orphaned = False
-        self.acking = AckPolicy(min(config.base_mss, rmss), rmss)
+        self.acking = AckPolicy(min(config.default_mss, rmss), rmss)
         self.chrono = Chrono()
         self.observer: Callable[[int], None] | None = None
         self.listener: Listener | None = None
@@ -175,12 +197,24 @@ class ConnectionCore:
         self.marked = False
         self.plain = False
         """Header prediction may be used: ESTABLISHED, no gap, nothing lost."""
+        self.urgent: Urgent | None = None
+        self.mtu_probe: MtuProbe | None = None
         self.user_gone = False
+        self.read_shut = False
+        """SHUT_RD: nobody will read. Once our FIN is out, what arrives is answered with a RST (RFC 1122 4.2.2.13)."""
         self.starved = False
         """The user was told that the send buffer is full, and waits for WRITABLE."""
         self.more = False
-        self.push_at: list[Seq] = []
-        """Where a segment ends with PSH although more is queued behind it (RFC 9293 3.9.1.2, as Linux does)."""
+        """The last write had MSG_MORE: what it left has no PSH."""
+        self.hold = False
+        """... and no ACK has come since: a partial segment waits for more."""
+        self.push_now = False
+        """TCP_NODELAY was set, or TCP_CORK cleared with it on: whatever waits leaves."""
+        self.pieces: list[Piece] = []
+        """What is queued in complete pieces, `size_goal` octets each when they are full (see `write_queue`)."""
+        self.size_goal: Octets = rmss
+        self.pushed_to: Seq = iss
+        """Up to where PSH has been set, while `more`."""
         self.fin_queued = False
         self.fin_sent = False
         self.peer_fin_at: Seq | None = None
@@ -244,7 +278,7 @@ class ConnectionCore:
 
     def note_duplicate(self, left: Seq, right: Seq) -> None:
         """Octets [left, right) arrived twice: the next ACK says so (RFC 2883)."""
-        if self.tcb.sack_ok and self.tcp.config.dsack:
+        if self.tcb.sack_ok and self.tcp.config.dsack and not self.close_at:
             self.duplicate = (left, right)
             self.plain = False
             old = left < self.tcb.rcv_nxt
@@ -252,7 +286,9 @@ class ConnectionCore:
 
     def sack_blocks(self) -> list[tuple[Seq, Seq]]:
         """SACK blocks for the next ACK, D-SACK first."""
-        recent = self.receive_buffer.recent
+        recent, fin_at = self.receive_buffer.recent, self.peer_fin_at
+        if fin_at is not None:  # a FIN beyond a gap counts as an octet (Linux)
+            recent = [(left, right + (right == fin_at)) for left, right in recent]
         return recent if self.duplicate is None else [self.duplicate, *recent]
 
     @property
@@ -280,11 +316,12 @@ class ConnectionCore:
         Deviation: a CLOSE in SYN-RECEIVED always waits until here; 3.10.4 lets one without data send its FIN at once.
         """
         self.sync_mss()
-        self.acking.rcv_mss = min(self.acking.rcv_mss, max(self.tcb.rcv_wnd >> 1, 88))
         recovery = self.recovery
         recovery.retrans_stamp = -1
         recovery.timeouts = 0
         self.rtt.backoff = 0
+        if self.tcp.config.mtu_probing:
+            mtu_probe.on_open(self, now)
         self.begin_windows(now)
         self.established_at = now
         recovery.end_timeouts(now)
@@ -299,6 +336,7 @@ class ConnectionCore:
         """The receive window, now that its scale is settled."""
         tcb = self.tcb
         advmss = tcb.rmss - (12 if tcb.ts_ok else 0)
+        self.acking.rcv_mss = max(min(advmss, tcb.eff_snd_mss, tcb.rcv_wnd >> 1, self.tcp.config.default_mss), 88)
         self.window.open(tcb, advmss)
         first_guess = min(self.window.ssthresh, tcb.rcv_wnd, self.tcp.config.initial_cwnd * advmss)
         self.window.tune.start(first_guess, tcb.rcv_nxt, now)
@@ -307,9 +345,12 @@ class ConnectionCore:
         """The segment size to use now: Eff.snd.MSS, at most half the window of a peer with a small one (Linux)."""
         tcb = self.tcb
         most = tcb.max_snd_wnd >> 1 if tcb.max_snd_wnd > 536 else tcb.max_snd_wnd
-        mss = tcb.eff_snd_mss
+        mss, probe = tcb.eff_snd_mss, self.mtu_probe
+        if probe is not None and probe.enabled:
+            mss = min(mss, probe.mss(probe.low))
         self.send_mss = min(mss, max(most, 36 if tcb.ts_ok else 48)) if 0 < most < mss else mss
         self.recovery.scoreboard.mss = self.send_mss
+        self.size_goal = write_queue.goal(self.send_mss, tcb.max_snd_wnd)
 
     def on_path_mtu(self, now: Micros) -> None:
         """The path takes another size (RFC 1191). If less: those segments that were too big again, at once."""
@@ -319,6 +360,8 @@ class ConnectionCore:
         tcb.eff_snd_mss = tcb.smss - (12 if tcb.ts_ok else 0)
         if self.ecn is not None:
             tcb.eff_snd_mss -= self.ecn.option_len(self)
+        if self.mtu_probe is not None:
+            self.mtu_probe.high = min(self.mtu_probe.high, self.path_mtu)
         self.sync_mss()
         if tcb.state.synchronized and self.send_mss < old:
             self.recovery.on_too_big(old, self.send_mss)
@@ -401,6 +444,8 @@ class ConnectionCore:
             and self.tcb.snd_una >= recovery.repeated_until
             and self.peer_fin_at is None
             and self.duplicate is None
+            and (self.mtu_probe is None or not self.mtu_probe.size)
+            and (self.urgent is None or self.urgent.what != AWAITED)
             and not self.keepalives_out
             and not recovery.timeouts
             and not self.rtt.backoff
@@ -500,6 +545,14 @@ class ConnectionCore:
                     self.tcp.timers.arm(self, at)
         elif not self.timer_at or self.timer == timer_kind.WINDOW_PROBE:
             self.start_timer(timer_kind.RETRANSMIT, now + self.rtt.timeout())
+
+    def revert_back_off(self, now: Micros) -> None:
+        """RFC 6069 4.2: a router had no way for what timed out: no congestion, so take one back-off back."""
+        rtt, records = self.rtt, self.recovery.scoreboard.records
+        if not self.recovery.timeouts or not rtt.backoff or not records or not self.tcb.state.synchronized:
+            return
+        rtt.backoff -= 1
+        self.start_timer(timer_kind.RETRANSMIT, max(records[0].sent_at + rtt.timeout(), now + 1))
 
     def start_window_probes(self, now: Micros) -> None:
         """Unsent data, nothing outstanding, and the window does not take it: begin to ask (3.8.6.1)."""

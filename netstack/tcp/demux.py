@@ -327,6 +327,7 @@ class Tcp:
         wait = TimeWait(conn, now)
         if conn.acking.scheduled:
             wait.mark()  # the peer's FIN; not when the ACK of our FIN brought us here, from CLOSING
+            conn.bare_segs_out += 1
         self.counters.mib["TcpExtTW"] += not conn.close_at  # else it was counted in FIN-WAIT-2: see `on_fin_wait_2`
         conn.timer_at = conn.keepalive_at = conn.close_at = conn.acking.at = 0
         conn.recovery.scoreboard.clear()

@@ -10,11 +10,12 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from netstack.seq import MASK
-from netstack.tcp import report, super_segment
+from netstack.tcp import report
 from netstack.tcp import why as rules
+from netstack.tcp.urgent import with_pointer
 from netstack.units import Micros, Octets, Seq
 from netstack.wire.checksum import ones_sum
-from netstack.wire.tcp import ACK, FIN, PSH
+from netstack.wire.tcp import ACK, FIN, PSH, URG
 from netstack.wire.tcp_options import ALIGNED_TIMESTAMP, build_segment
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ def segment(
     ecn = conn.ecn
     if ecn is not None:
         flags, tos = ecn.stamp(conn, seq, length, flags, tos)
+    pointer = 0 if conn.urgent is None else conn.urgent.pointer(seq, tcb.snd_una)
+    if pointer:
+        flags |= URG
     if (not conn.plain and tcb.sack_ok and (receive.held or conn.duplicate is not None)) or (
         ecn is not None and ecn.option_due
     ):
@@ -99,6 +103,8 @@ def segment(
             total += conn.ports + (seq & MASK) + (rcv_nxt & MASK) + offset_flags + window
             checksum = -(total + ones_sum(payload)) % 0xFFFF
         head = _PLAIN.pack(conn.ports, seq & MASK, rcv_nxt & MASK, offset_flags, window, checksum, 0)
+    if pointer:
+        head = with_pointer(head, pointer, not path.offload)
     tcp = conn.tcp
     segments = 1 if length <= mss else -(-length // mss)
     tcp.counters.tcp_sent += segments
@@ -147,7 +153,7 @@ def _block_limit(conn: ConnectionCore, text: bool) -> int:
     return max(min((room - 4) // 8, 3 if ts_ok else 4), 0)
 
 
-def _sack_room(conn: ConnectionCore) -> Octets:
+def sack_room(conn: ConnectionCore) -> Octets:
     """Octets that SACK blocks will take from a data segment."""
     if not conn.tcb.sack_ok or not (conn.receive_buffer.held or conn.duplicate is not None):
         return 0
@@ -162,7 +168,7 @@ def send_ack(conn: ConnectionCore, now: Micros) -> None:
 
 def send_range(conn: ConnectionCore, seq: Seq, length: Octets, flags: int, mss: Octets, now: Micros, why: str) -> None:
     """Octets [seq, seq + length), PSH and FIN on the last: in one piece if the device segments, else cut here."""
-    mss -= _sack_room(conn)
+    mss -= sack_room(conn)
     merge = conn.path.offload
     if conn.ecn is not None:
         mss -= conn.ecn.room(conn)
@@ -173,17 +179,8 @@ def send_range(conn: ConnectionCore, seq: Seq, length: Octets, flags: int, mss: 
         return
     step = most_at_once(mss) if merge else mss
     end = seq + length
-    most = step if conn.path.offload else super_segment.burst(conn, mss) * mss
-    since = 0
     while seq < end:
         take = min(step, end - seq)
-        since += take
-        if seq + take == end:
-            now_flags = flags
-        else:
-            now_flags = flags & ~(FIN | PSH)
-            if since >= most > step:  # here ends what a device that segments would have been given
-                now_flags |= PSH
-                since = 0
+        now_flags = flags if seq + take == end else flags & ~(FIN | PSH)
         segment(conn, seq, conn.send_buffer.read(seq, take), now_flags, mss, now, why)
         seq += take

@@ -170,6 +170,7 @@ def note_sent(conn: ConnectionCore, size: Octets, now: Micros) -> None:
     """Our first SYN left, with so much data. If it must be sent again, then without."""
     tcb, recovery = conn.tcb, conn.recovery
     record = Sent(tcb.snd_nxt, tcb.snd_nxt + size, 1, now)
+    record.push = True
     recovery.rate.stamp(record, recovery.delivered, True, now)
     recovery.scoreboard.records.append(record)
     recovery.scoreboard.packets_out += 1

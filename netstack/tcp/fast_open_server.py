@@ -137,7 +137,8 @@ class FastOpenChild(Connection):
                 self.ecn.on_third_ack(self, seg)
             take_steps(self, seg, now)
             if not self.rtt.srtt8 and not self.recovery.total_retrans:
-                self.rtt.sample(now - self.opened_at, tcb.snd_una, tcb.snd_nxt)
+                rtt = now - self.opened_at
+                self.rtt.sample(rtt, rtt, tcb.snd_una, tcb.snd_nxt)
             self.rtt.settle()
         elif tcb.state is SYN_RECEIVED:
             self.tcp.reset_for(self, ack, now)  # 3.10.7.4 fifth

@@ -53,6 +53,8 @@ def on_error(tcp: Tcp, kind: int, code: int, mtu: Octets, pair: bytes, quoted: b
         conn.error = errno  # IP_RECVERR: the user hears of it at once, and the connection goes on all the same
         conn.notify(FAILED)
     else:
+        if code in (0, 1) and kind == UNREACHABLE and seq == tcb.snd_una:
+            conn.revert_back_off(now)
         conn.soft_error = errno  # RFC 5927 5.2, RFC 9293 MUST-56: an established connection is not aborted by ICMP
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from netstack.tcp.congestion import INFINITE
 from netstack.tcp.congestion.bbr import Bbr
 from netstack.tcp.pace import pacing_rate
+from netstack.tcp.state import CLOSED, TIME_WAIT
 
 if TYPE_CHECKING:
     from netstack.tcp.core import ConnectionCore
@@ -39,7 +40,7 @@ def _state(conn: ConnectionCore) -> dict[str, int]:
     if fast is not None:
         options |= (OPT_SYN_DATA if fast.data_acked else 0) | (OPT_TFO_CHILD if fast.from_syn else 0)
     return {
-        "state": tcb.state.number,
+        "state": (CLOSED if tcb.state is TIME_WAIT else tcb.state).number,  # the socket is done; its place is kept
         "ca_state": recovery.ca_state,
         "retransmits": recovery.timeouts,
         "probes": conn.probes_out or conn.keepalives_out,

@@ -44,7 +44,7 @@ def receive_mss(path: Path, options: SocketOptions) -> Octets:
 def settle(conn: ConnectionCore, options: Options, now: Micros) -> None:
     """The peer's SYN options met ours: fix what the connection uses."""
     tcb, config, path = conn.tcb, conn.tcp.config, conn.path
-    clamp = options.mss or config.base_mss
+    clamp = options.mss or config.default_mss
     if conn.options.maxseg:
         clamp = min(clamp, conn.options.maxseg)
     conn.mss_clamp = max(clamp, 48)  # less would have us send headers only (Linux's TCP_MIN_SND_MSS)
@@ -68,7 +68,7 @@ def settle(conn: ConnectionCore, options: Options, now: Micros) -> None:
 def offer(conn: ConnectionCore, now: Micros) -> bytes:
     """The options of our SYN or SYN-ACK: all we can do, or what remains after the peer's SYN."""
     tcb, config = conn.tcb, conn.tcp.config
-    if tcb.state is SYN_SENT:
+    if tcb.state is SYN_SENT or conn.active:  # in a simultaneous open too: it is the SYN again, with an ACK (Linux)
         stamps, sack = config.timestamps, config.sack
         options = conn.options
         shift = window.scale_for(config, options.rcvbuf, options.window_clamp) if config.window_scaling else None

@@ -26,6 +26,7 @@ class SocketOptions:
         "mtu_discover",
         "nodelay",
         "notsent_lowat",
+        "oobinline",
         "paced",
         "quickack",
         "rcvbuf",
@@ -48,6 +49,8 @@ class SocketOptions:
         self.cork = False
         """TCP_CORK: full segments only, for at most 200 ms."""
         self.quickack = False
+        self.oobinline = False
+        """SO_OOBINLINE: urgent octets stay in the stream (RFC 6093 3.2)."""
         self.keepalive = False
         self.keepidle: Micros = 0
         self.keepintvl: Micros = 0

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netstack.tcp import chrono, send_room, super_segment, why
+from netstack.tcp import chrono, mtu_probe, send_room, super_segment, urgent, why
 from netstack.tcp.chrono import BUSY
 from netstack.tcp.congestion import CongestionControl
-from netstack.tcp.emit import MOST_SEGMENTS, most_at_once, segment, send_ack, send_range
+from netstack.tcp.emit import MOST_SEGMENTS, most_at_once, sack_room, segment, send_ack, send_range
 from netstack.tcp.modelled import ModelRecovery
 from netstack.tcp.reduction import CWR, OPEN
 from netstack.tcp.resend import send_lost
-from netstack.tcp.scoreboard import Pushed, Sent
+from netstack.tcp.scoreboard import Sent
 from netstack.tcp.timer_kind import LOSS_PROBE
-from netstack.units import MILLISECOND, Micros, Octets
+from netstack.tcp.write_queue import ALL, HEAD, grow
+from netstack.units import MILLISECOND, Micros, Octets, Seq
 from netstack.wire.tcp import ACK, FIN, PSH
 
 if TYPE_CHECKING:
@@ -70,14 +71,15 @@ def send_alone(conn: ConnectionCore, now: Micros) -> bool:
         or tcb.snd_una + tcb.snd_wnd < end
         or conn.more
         or conn.options.cork
-        or conn.push_at
+        or conn.pieces
         or recovery.pace is not None
         or watch.kind
         or conn.path.mtu != conn.path_mtu
         or now - conn.last_sent_at > rtt.rto
     ):
         return False
-    record = Pushed(snd_nxt, end, 1, now)
+    record = Sent(snd_nxt, end, 1, now)
+    record.push = True
     delivered, rate = recovery.delivered, recovery.rate
     record.delivered, record.app_limited = delivered, rate.app_limited
     rate.first_at = rate.delivered_at = now
@@ -113,82 +115,35 @@ def send_alone(conn: ConnectionCore, now: Micros) -> bool:
 
 def _send_new(conn: ConnectionCore, now: Micros) -> None:
     """Data never sent before, as far as cwnd, the peer's window and Nagle allow; the FIN with the last of it."""
-    tcb, buffer, recovery = conn.tcb, conn.send_buffer, conn.recovery
-    board, cc, pace = recovery.scoreboard, recovery.cc, recovery.pace
+    tcb, buffer, recovery, pieces = conn.tcb, conn.send_buffer, conn.recovery, conn.pieces
+    board = recovery.scoreboard
     if conn.path.mtu != conn.path_mtu:
         conn.on_path_mtu(now)
-    mss = conn.send_mss
     if not board.records:
         _restart_after_idle(conn, now)
         conn.chrono.start(BUSY, now)
-    edge = tcb.snd_una + tcb.snd_wnd
+    before = tcb.snd_nxt
+    stop_at = before + min(conn.tcp.config.limit_output, MOST_SEGMENTS * conn.send_mss)
     limited = False
-    sent_any = False
-    stop_at = tcb.snd_nxt + min(conn.tcp.config.limit_output, MOST_SEGMENTS * mss)
-    while True:
-        snd_nxt = tcb.snd_nxt
-        queued = buffer.end - snd_nxt
-        if queued <= 0 and not (conn.fin_queued and not conn.fin_sent):
-            break
-        if snd_nxt >= stop_at:
-            conn.tcp.resume(conn)
-            break
-        quota = cc.cwnd - (board.packets_out - board.sacked_out - board.lost_out + board.retrans_out)
-        if quota <= 0:
-            limited = True
-            break
-        room = edge - snd_nxt
-        cut_short = queued > quota * mss or queued > room > mss
-        if cut_short and _better_later(conn, min(quota * mss, room), mss, now):
-            limited = quota * mss <= room
-            break
-        if pace is not None:
-            if pace.holds(conn, now):
-                break
-            quota = min(quota, super_segment.burst(conn, mss))
-        length = _amount(conn, queued, room, quota, mss)
-        if conn.push_at:
-            length = _up_to_push(conn, length)
-        if length < 0:
-            break
-        flags = ACK
-        end = snd_nxt + length
-        if conn.push_at and end == conn.push_at[0]:
-            flags |= PSH
-        if end == buffer.end:
-            if length and not conn.more:
-                flags |= PSH
-            if conn.fin_queued and (end < edge or not length):
-                flags |= FIN
-                end += 1
-                conn.fin_sent = True
-        segments = -(-length // mss) or 1
-        record = Pushed(snd_nxt, end, segments, now) if flags & PSH else Sent(snd_nxt, end, segments, now)
-        if length > mss:
-            flags |= super_segment.pushed(conn, segments, mss)
-        record.fin = end - snd_nxt - length
-        recovery.rate.stamp(record, recovery.delivered, not board.records, now)
-        board.records.append(record)
-        board.packets_out += record.segments
-        tcb.snd_nxt = end
-        if recovery.ca_state != OPEN:
-            recovery.prr_out += record.segments  # RFC 6937 3: prr_out counts everything sent during recovery
-        if length % mss:
-            conn.small_sent = end
-        send_range(conn, snd_nxt, length, flags, mss, now, why.DATA if length else why.FIN)
-        if pace is not None:
-            pace.spend(conn, length, now)
-        sent_any = True
-        if flags & FIN:
-            recovery.fin_alone = 0 if length else 1
-            break
-    if sent_any:
+    while pieces and pieces[0].end <= before:
+        del pieces[0]
+    if pieces:  # each as far as the write that filled it had come
+        for piece in pieces.copy():
+            if piece.due and piece.end > tcb.snd_nxt:
+                due, piece.due = piece.due, 0
+                if due == ALL or piece is pieces[0]:
+                    limited |= _send_pieces(conn, piece.end, due == HEAD, True, stop_at, now)
+    limited |= _send_pieces(conn, buffer.end, False, False, stop_at, now)
+    if conn.push_now and buffer.end <= tcb.snd_nxt:
+        conn.push_now = False
+    if tcb.snd_nxt > before:
         conn.last_sent_at = now
         if conn.acking.ato:
             conn.acking.on_data_sent(now)
         conn.arm_after_send(now)
     elif not board.records and not conn.timer_at and not conn.pace_at:
         conn.start_window_probes(now)
+    sent_any = tcb.snd_nxt > before
     if sent_any or limited:
         recovery.note_usage(limited)
         rate = recovery.rate
@@ -204,55 +159,125 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
         chrono.note(conn, watch, sent_any and not recovery.cwnd_limited, now)
 
 
-def _amount(conn: ConnectionCore, queued: Octets, room: Octets, quota: int, mss: Octets) -> Octets:
-    """How many of `queued` octets to send in one go; -1: nothing now. 0: the bare FIN."""
-    if queued <= 0:
-        return 0 if room > 0 else -1
-    if room < queued and room < mss:
-        return -1  # 3.8.6.2.1: wait for the window to open further, or for the probe timer to override
-    most = min(min(quota, MOST_SEGMENTS) * mss, most_at_once(mss))
-    length = min(queued, room, most)
-    partial = length % mss
-    if not partial:
-        return length
-    if length < queued and length == most:
-        return length - partial  # unreachable while `most` is a multiple of mss; kept true for any mss
-    if _hold_small(conn):
-        return length - partial or -1
-    return length
+def _send_pieces(conn: ConnectionCore, until: Seq, one: bool, push: bool, stop_at: Seq, now: Micros) -> bool:
+    """What may leave of the octets before `until` (Linux's tcp_write_xmit). True: cwnd kept something back.
+
+    `one`: a single piece; `push`: Nagle holds nothing back.
+    """
+    tcb, buffer, recovery, pieces = conn.tcb, conn.send_buffer, conn.recovery, conn.pieces
+    board, cc, pace = recovery.scoreboard, recovery.cc, recovery.pace
+    mss = conn.send_mss - sack_room(conn)
+    if conn.ecn is not None:
+        mss -= conn.ecn.room(conn)
+    edge = tcb.snd_una + tcb.snd_wnd
+    most = most_at_once(mss) // mss if conn.path.offload and pace is None else 0
+    last = until == buffer.end
+    if not one and conn.mtu_probe is not None and mtu_probe.attempt(conn, conn.mtu_probe, now) == mtu_probe.WAIT:
+        return False
+    while True:
+        snd_nxt = tcb.snd_nxt
+        end = pieces[0].end if pieces else buffer.end
+        fin = last and not pieces and conn.fin_queued
+        queued = end - snd_nxt
+        if snd_nxt >= until and not fin:
+            return False
+        if snd_nxt >= stop_at:
+            conn.tcp.resume(conn)
+            return False
+        quota = cc.cwnd - (board.packets_out - board.sacked_out - board.lost_out + board.retrans_out)
+        if quota <= 0:
+            return True
+        if pace is not None and pace.holds(conn, now):
+            return False
+        if queued > mss or pieces:
+            if not most:
+                most = super_segment.burst(conn, mss)
+            quota = min(quota, most, (stop_at - snd_nxt) // mss or 1)
+            if conn.urgent is not None and urgent.sending(conn):
+                quota = 1
+            if not conn.path.offload and quota > cc.cwnd >> 1:
+                quota = cc.cwnd >> 1 or 1
+            if pieces and queued < quota * mss and end < until:
+                end = grow(pieces, buffer.end, min(snd_nxt + quota * mss, until))
+                fin = last and not pieces and conn.fin_queued
+                queued = end - snd_nxt
+        room = edge - snd_nxt
+        if (mss if queued > mss else queued + fin) > room:
+            return False  # 3.8.6.2.1: wait for the window to open further, or for the probe timer to override
+        length = queued
+        if queued <= mss:
+            if queued < mss and not pieces and not push and not fin and _hold_small(conn):
+                return False
+        else:
+            if not one and _better_later(conn, queued, room, most, fin, now):
+                return quota * mss <= room
+            limit = quota * mss
+            if limit > room or (end == buffer.end and limit > queued):
+                limit = min(queued, room)
+                if limit % mss and _hold_small(conn):
+                    limit -= limit % mss
+            length = min(queued, limit)
+        segments = -(-length // mss) or 1
+        record = Sent(snd_nxt, snd_nxt + length, segments, now)
+        flags = ACK
+        if length == queued:
+            record.push = bool(length) and (pieces[0].push if pieces else not conn.more)
+            if fin:
+                flags |= FIN
+                record.end += 1
+                record.fin = 1
+                conn.fin_sent = True
+                recovery.fin_alone = 0 if length else 1
+            if pieces:
+                del pieces[0]
+        if record.push or segments > 1:  # several in one: the receiver's GRO need not wait for more (Linux)
+            flags |= PSH
+        recovery.rate.stamp(record, recovery.delivered, not board.records, now)
+        board.records.append(record)
+        board.packets_out += segments
+        tcb.snd_nxt = record.end
+        if recovery.ca_state != OPEN:
+            recovery.prr_out += segments  # RFC 6937 3: prr_out counts everything sent during recovery
+            if recovery.resent_at >= now:
+                record.sent_at = recovery.resent_at + 1
+        if length < segments * mss:
+            conn.small_sent = record.end
+        conn.last_sent_at = now
+        send_range(conn, snd_nxt, length, flags, conn.send_mss, now, why.DATA if length else why.FIN)
+        if pace is not None:
+            pace.spend(conn, length, now)
+        if one or record.fin:
+            return False
 
 
-def _better_later(conn: ConnectionCore, limit: Octets, mss: Octets, now: Micros) -> bool:
+def _better_later(conn: ConnectionCore, queued: Octets, room: Octets, most: int, fin: bool, now: Micros) -> bool:
     """Whether to wait for the next ACK, which is due any moment and will allow a larger piece (Linux's TSO deferral).
 
-    Only where a window cuts a longer queue, less than a third of it is open, and we sent within the last millisecond:
-    otherwise every ACK would trickle out a few segments, each costing as much as 64 KiB.
+    Only where a window cuts what is queued, less than a third of it is open, and we sent within the last millisecond:
+    otherwise every ACK would trickle out a few segments, each costing as much as 64 KiB. `most`: segments of a piece.
     """
-    recovery, tcb = conn.recovery, conn.tcb
-    records = recovery.scoreboard.records
-    if not records or recovery.ca_state > CWR or now - conn.last_sent_at > MILLISECOND:
+    recovery, tcb, mss = conn.recovery, conn.tcb, conn.send_mss
+    board, cwnd = recovery.scoreboard, recovery.cc.cwnd
+    if recovery.ca_state > CWR or now - conn.last_sent_at > MILLISECOND:
         return False
-    most = most_at_once(mss) if recovery.pace is None else super_segment.burst(conn, mss) * mss
-    if limit >= most or 3 * limit >= min(tcb.snd_wnd, recovery.cc.cwnd * mss):
+    allowed = (cwnd - board.in_flight()) * mss
+    limit = min(room, allowed)
+    if limit >= most * mss or (conn.pieces and limit >= queued) or 3 * limit >= min(tcb.snd_wnd, cwnd * mss):
+        return False
+    if not board.records:
         return False
     srtt = conn.rtt.srtt
-    return records[0].sent_at + srtt - now <= min(srtt >> 1, MILLISECOND)
-
-
-def _up_to_push(conn: ConnectionCore, length: Octets) -> Octets:
-    """At most up to where the next PSH belongs."""
-    pushes, snd_nxt = conn.push_at, conn.tcb.snd_nxt
-    while pushes and pushes[0] <= snd_nxt:
-        del pushes[0]
-    return min(length, pushes[0] - snd_nxt) if pushes else length
+    if board.records[0].sent_at + srtt - now > min(srtt >> 1, MILLISECOND):
+        return False
+    return min(allowed, room) <= queued or not fin
 
 
 def _hold_small(conn: ConnectionCore) -> bool:
     """Nagle (RFC 9293 3.7.4), Minshall's way: a segment less than full waits while such a one is outstanding."""
     options = conn.options
-    if conn.fin_queued:
+    if conn.push_now or urgent.sending(conn):
         return False
-    if options.cork or conn.more:
+    if options.cork or conn.hold:
         return True
     if options.nodelay or not conn.recovery.scoreboard.records:
         return False

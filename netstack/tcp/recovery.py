@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from netstack.tcp import why
 from netstack.tcp.reduction import CWR, DISORDER, LOSS, OPEN, RECOVERY, Reduction
-from netstack.units import Micros, Octets, Seq
+from netstack.units import MILLISECOND, Micros, Octets, Seq
 
 
 class Recovery(Reduction):
@@ -32,14 +32,16 @@ class Recovery(Reduction):
         facts.reset()
         prior_una, prior_delivered = tcb.snd_una, self.delivered
         prior_lost, prior_packets = board.total_lost, board.packets_out
-        prior_highest = acks.highest_sacked
+        prior_fack = acks.fack()
         if blocks and tcb.sack_ok:
             self.delivered += acks.selective(blocks, ack, self.high_seq, now)
-            if facts.reordered_from < acks.highest_sacked and (self.ca_state != LOSS or self.undo_marker is not None):
-                self._note_reordering(acks.highest_sacked)
+            if self.ca_state != LOSS or self.undo_marker is not None:
+                self._note_reordering()
         if ack > prior_una:
-            newly = acks.cumulative(ack, self.high_seq, now)
+            newly = acks.cumulative(ack, self.high_seq, ts_ecr, now)
             tcb.snd_una = ack
+            if self.mtu_probe is not None:
+                self.mtu_probe.on_acked(ack, board.mss, self.cc)
             if ack >= self.round_end:
                 self.round_end = tcb.snd_nxt
                 self.cc.on_round()
@@ -47,8 +49,8 @@ class Recovery(Reduction):
                 newly = self._remove_reno_sacks(facts.acked)
                 if facts.retransmission_acked:  # it may have been what arrived, and the others before (RFC 5682 2.1)
                     facts.original_delivered = False
-            elif facts.reordered_from < prior_highest:
-                self._note_reordering(prior_highest)
+            elif facts.reordered_from < prior_fack:
+                self._note_reordering()
             self.delivered += newly
         if self.marks is not None:
             delivered, octets = self.delivered - prior_delivered, tcb.snd_una - prior_una
@@ -56,6 +58,8 @@ class Recovery(Reduction):
                 octets = delivered * board.mss
             self.ecn_mark = self.marks.marked(self, delivered, octets, facts.una_advanced or facts.sacked > 0)
         if not prior_packets:
+            if facts.dsack:
+                self._alert(prior_una, False, ts_ecr, now)
             return False
         self._measure(ts_ecr, now)
         self.rack.on_round(prior_delivered, self.delivered)
@@ -90,7 +94,7 @@ class Recovery(Reduction):
         if acked:
             rack = self.rack
             rack.xmit_at, rack.end_seq, rack.rtt, rack.advanced = last.sent_at, last.end, now - last.sent_at, True
-            self.rtt.sample(now - first_sent_at, ack, tcb.snd_nxt)
+            self.rtt.sample(now - first_sent_at, rack.rtt, ack, tcb.snd_nxt)
             self.delivered = delivered = self.delivered + acked
             self.rate.close(last, delivered, now)
         cc = self.cc
@@ -103,24 +107,24 @@ class Recovery(Reduction):
             if acked:
                 cc.on_ack(acked, self.rtt.srtt8 >> 3, now)
 
-    def _note_reordering(self, highest: Seq) -> None:
-        """Something original arrived although what was sent after it, up to `highest`, had arrived before."""
-        if self.rack.on_reordering(self.acks.facts.reordered_from, highest, self.scoreboard.mss):
+    def _note_reordering(self) -> None:
+        """Did something original arrive although what was sent after it had arrived before?"""
+        if self.rack.on_reordering(self.acks.facts.reordered_from, self.acks.fack(), self.scoreboard.mss):
             self.mib["TcpExtTCPSACKReorder"] += 1
 
     def _measure(self, ts_ecr: Micros | None, now: Micros) -> None:
         """One RTT sample: of the oldest record never retransmitted (Karn, RFC 6298 3), else of the echoed timestamp."""
         facts, tcb = self.acks.facts, self.tcb
-        sample: Micros = -1
+        sample = shortest = -1
         if facts.first_sent_at >= 0 and not facts.retransmission_acked:
-            sample = now - facts.first_sent_at
-            self.cc.on_rtt(now - facts.last_sent_at, now)
+            sample, shortest = now - facts.first_sent_at, now - facts.last_sent_at
+            self.cc.on_rtt(shortest, now)
         elif facts.first_sacked_at >= 0:
-            sample = now - facts.first_sacked_at
+            sample, shortest = now - facts.first_sacked_at, now - facts.last_sacked_at
         elif ts_ecr is not None and facts.acked:
-            sample = now - ts_ecr  # RFC 7323 4.1: a millisecond clock, but unambiguous
+            sample = shortest = now - ts_ecr  # RFC 7323 4.1: a millisecond clock, but unambiguous
         if sample >= 0:
-            self.rtt.sample(sample, tcb.snd_una, tcb.snd_nxt)
+            self.rtt.sample(sample, shortest, tcb.snd_una, tcb.snd_nxt)
         if facts.una_advanced:
             self.timeouts = 0
 
@@ -182,17 +186,19 @@ class Recovery(Reduction):
             elif self._try_undo_partial(prior_una, ts_ecr):
                 return
             if self._try_undo_dsack():
-                self._keep_open()
-                return
+                self._try_to_open()
             self._find_losses(now)
+            if self.ca_state != RECOVERY and board.lost_out:
+                self.enter_recovery()
             return
         if self.ca_state == LOSS:
             self._in_loss(duplicate, ts_ecr)
             if self.ca_state != LOSS:
                 self.end_timeouts(now)
-                self._find_losses(now)
-            if self.ca_state != OPEN and not self._loss_retransmission_lost():
-                return
+            on_their_way = board.retrans_out
+            self._find_losses(now)
+            if self.ca_state != OPEN and board.retrans_out >= on_their_way:
+                return  # else it was undone, or a retransmission is lost as well: no need to wait for the timer
         else:
             if not tcb.sack_ok:
                 if facts.una_advanced:
@@ -204,6 +210,15 @@ class Recovery(Reduction):
         self._find_losses(now)
         if not board.lost_out:
             self._try_to_open()
+            return
+        probe = self.mtu_probe
+        if probe is not None and probe.size and self.ca_state < CWR and tcb.snd_una == probe.start:
+            lost = board.records[board.find(probe.start)]  # too large, not too many: cwnd stays (RFC 4821 7.6.2)
+            probe.failed()
+            self.cc.cwnd += 1
+            board.recount(lost, board.mss)
+            board.mark_lost(lost)
+            self._send_again_calmly()
             return
         self.enter_recovery()
 
@@ -234,9 +249,6 @@ class Recovery(Reduction):
         board.mark_lost(first)
         board.sacked_out = min(board.sacked_out, self._most_reno_sacks())
         self.found, self.lost_at = why.DUPACK if fast else why.PARTIAL, first.seq
-
-    def _loss_retransmission_lost(self) -> bool:
-        return False
 
     def enter_recovery(self) -> None:
         """RFC 5681 3.2 step 2, RFC 6675 5 step 4: fast retransmit; cwnd shrinks proportionally from here."""
@@ -312,7 +324,12 @@ class Recovery(Reduction):
                 board.recount(record, mss)
                 board.mark_lost(record)
                 self.found, self.lost_at = why.TOO_BIG, self.tcb.snd_una
-        if board.lost_out and self.ca_state != LOSS:
+        if board.lost_out:
+            self._send_again_calmly()
+
+    def _send_again_calmly(self) -> None:
+        """What is lost was not lost for congestion."""
+        if self.ca_state != LOSS:
             self.high_seq = self.tcb.snd_nxt
             self.undo_marker = None
             self.ca_state = LOSS
@@ -376,10 +393,9 @@ class Recovery(Reduction):
                 board.sacked_out = 0
 
     def _reneged(self) -> bool:
-        """RFC 2018 8: the peer dropped what it had SACKed. The timer will find out; nothing may be concluded now."""
+        """RFC 2018 8: the peer seems to have dropped what it had SACKed. If nothing else comes soon, time out."""
         board = self.scoreboard
         if self.acks.facts.una_advanced and board.records and board.records[0].sacked:
-            self.on_timeout(self.rack.xmit_at)
-            self.timeouts = 0
+            self.doubt_in = max(self.rtt.srtt >> 1, 10 * MILLISECOND)
             return True
         return False

@@ -22,6 +22,7 @@ from netstack.units import Micros, Octets, Seq
 
 if TYPE_CHECKING:
     from netstack.tcp.accecn import AccEcn
+    from netstack.tcp.mtu_probe import MtuProbe
 
 OPEN, DISORDER, CWR, RECOVERY, LOSS = range(5)
 """tcpi_ca_state's numbers."""
@@ -47,6 +48,7 @@ class Reduction:
         "cwr_due",
         "data_repeated",
         "delivered",
+        "doubt_in",
         "ecn_mark",
         "fin_alone",
         "found",
@@ -57,6 +59,7 @@ class Reduction:
         "max_packets_out",
         "may_probe",
         "mib",
+        "mtu_probe",
         "new_data_waits",
         "pace",
         "prefer_new",
@@ -65,6 +68,7 @@ class Reduction:
         "rate",
         "refuted",
         "repeated_until",
+        "resent_at",
         "retrans_stamp",
         "round_end",
         "rto_since",
@@ -98,6 +102,8 @@ class Reduction:
         """The recovery point: SND.NXT when this episode began (RFC 6582's recover)."""
         self.undo_marker: Seq | None = None
         """SND.UNA when cwnd was reduced; None when there is nothing to undo."""
+        self.resent_at: Micros = -1
+        """When something was last sent again: RACK needs to know what left after it, however coarse the clock."""
         self.retrans_stamp: Micros = -1
         """When the first retransmission of this episode left; -1: none."""
         self.stalled_since: Micros = 0
@@ -138,6 +144,9 @@ class Reduction:
         """cwnd was reduced: with ECN, the next new data says so."""
         self.again_in: Micros = 0
         """RACK wants to look again this long from now; 0: no."""
+        self.doubt_in: Micros = 0
+        """The peer may have dropped what it had SACKed: the retransmission timer is to fire so soon; 0: no doubt."""
+        self.mtu_probe: MtuProbe | None = None
         self.new_data_waits = False
         self.prefer_new = False
         """F-RTO asks for new data before anything is sent again; once."""
@@ -271,7 +280,7 @@ class Reduction:
     def _try_undo_partial(self, prior_una: Seq, ts_ecr: Micros | None) -> bool:
         if self.undo_marker is None or not self._delayed(ts_ecr):
             return False
-        if self.rack.on_reordering(prior_una, self.acks.highest_sacked, self.scoreboard.mss):
+        if self.rack.on_reordering(prior_una, self.acks.fack(), self.scoreboard.mss):
             self.mib["TcpExtTCPTSReorder"] += 1
         if self.scoreboard.retrans_out:
             return True

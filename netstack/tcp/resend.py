@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netstack.tcp import super_segment, why
+from netstack.tcp import mtu_probe, super_segment, urgent, why
 from netstack.tcp.emit import segment, send_range
 from netstack.tcp.reduction import CWR, LOSS
-from netstack.tcp.scoreboard import Pushed, Sent
+from netstack.tcp.scoreboard import Sent
 from netstack.units import Micros
 from netstack.wire.tcp import ACK, FIN, PSH
 
@@ -21,6 +21,9 @@ def send_lost(conn: ConnectionCore, now: Micros) -> None:
     board, mss = recovery.scoreboard, conn.send_mss
     edge = tcb.snd_una + tcb.snd_wnd
     sent_any, pace = False, recovery.pace
+    if conn.mtu_probe is not None and conn.mtu_probe.size:
+        mtu_probe.inconclusive(conn, conn.mtu_probe)
+    recovery.resent_at = max(now, recovery.resent_at + 1, board.records[-1].sent_at + 1 if board.records else 0)
     i = board.find(board.pending_from)
     while board.pending_out and i < len(board.records):
         record = board.records[i]
@@ -31,16 +34,20 @@ def send_lost(conn: ConnectionCore, now: Micros) -> None:
         quota = recovery.cc.cwnd - board.in_flight()
         if quota <= 0 or (record.seq >= edge and record.seq != tcb.snd_una):
             break
+        if record.end - record.fin - record.seq > record.segments * mss:
+            board.recount(record, mss)  # segments have become smaller since
         if pace is not None:
             if pace.holds(conn, now):
                 break
+            quota = min(quota, super_segment.burst(conn, mss))
+        elif record.segments > 2 and not conn.path.offload:
             quota = min(quota, super_segment.burst(conn, mss))
         if record.segments > quota and record.seq + quota * mss < record.end - record.fin:
             board.split(i - 1, record.seq + quota * mss, mss)
         retransmit(conn, record, now, why.RETRANSMISSION)
         board.pending_from = record.end
         sent_any = True
-    if sent_any and board.records[0].sent_at == now and not (recovery.again_in or recovery.timeouts):
+    if sent_any and board.records[0].sent_at == recovery.resent_at and not (recovery.again_in or recovery.timeouts):
         conn.restart_timer(now)  # what is waited for was sent just now (RFC 6298 5.3); no probe is due any more
     elif sent_any and not conn.timer_at:
         conn.arm_after_send(now)
@@ -48,22 +55,24 @@ def send_lost(conn: ConnectionCore, now: Micros) -> None:
 
 def retransmit(conn: ConnectionCore, record: Sent, now: Micros, rule: str) -> None:
     """Send one record again."""
-    buffer, mib = conn.send_buffer, conn.tcp.counters.mib
+    buffer, mib, recovery = conn.send_buffer, conn.tcp.counters.mib, conn.recovery
     flags = ACK
     length = min(record.end, buffer.end) - record.seq
+    if record.segments == 1 and length < conn.send_mss:
+        edge = conn.tcb.snd_una + conn.tcb.snd_wnd
+        room = min(conn.send_mss, edge - record.seq if edge > record.seq else conn.send_mss)
+        recovery.scoreboard.collapse(record, room - length, edge)
+        length = min(record.end, buffer.end) - record.seq
     if record.end > buffer.end:
         flags |= FIN
-    if length and (record.end >= buffer.end or isinstance(record, Pushed)):
+    if length and (record.push or record.segments > 1):
         flags |= PSH
-    elif length > conn.send_mss:
-        flags |= super_segment.pushed(conn, record.segments, conn.send_mss)
     conn.plain = False  # a clean ACK samples the RTT of what it acknowledges (Karn: not of this)
-    recovery = conn.recovery
     if rule == why.TAIL_PROBE:  # nothing is known to be lost: pipe and undo do not count it (Linux)
         record.sent_at = now
         record.times += 1
     else:
-        recovery.scoreboard.mark_retransmitted(record, now)
+        recovery.scoreboard.mark_retransmitted(record, recovery.resent_at)
         recovery.note_retransmission(record.segments, now)
     recovery.rate.settle()
     recovery.rate.stamp(record, recovery.delivered, False, now)
@@ -72,6 +81,7 @@ def retransmit(conn: ConnectionCore, record: Sent, now: Micros, rule: str) -> No
     mib["TcpRetransSegs"] += record.segments
     mib["TcpOutSegs"] -= record.segments  # which leaves out what only repeats (RFC 4022)
     if length:
+        conn.last_sent_at = now
         recovery.bytes_retrans += length
         recovery.data_repeated += record.segments
     if recovery.timeout_to_answer:
@@ -84,24 +94,29 @@ def retransmit(conn: ConnectionCore, record: Sent, now: Micros, rule: str) -> No
         recovery.pace.spend(conn, length, now)
 
 
-def send_loss_probe(conn: ConnectionCore, now: Micros) -> None:
-    """RFC 8985 7.3: the next new segment if the window allows, else the last one sent, once more."""
+def send_loss_probe(conn: ConnectionCore, now: Micros) -> bool:
+    """RFC 8985 7.3: the next new segment if the window allows, else the last one sent, once more. False: neither."""
     tcb, recovery, mss = conn.tcb, conn.recovery, conn.send_mss
     board = recovery.scoreboard
     if conn.tlp_high_seq is not None:
-        return
+        return False
     queued = conn.send_buffer.end - tcb.snd_nxt
     room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
+    if conn.pieces:
+        queued = conn.pieces[0].end - tcb.snd_nxt
     if 0 < min(queued, mss) <= room:
         length = min(queued, mss)
         end = tcb.snd_nxt + length
-        flags = ACK | PSH if end == conn.send_buffer.end else ACK
         record = Sent(tcb.snd_nxt, end, 1, now)
+        if length == queued:
+            record.push = conn.pieces.pop(0).push if conn.pieces else not conn.more
+        flags = ACK | PSH if record.push else ACK
         recovery.rate.stamp(record, recovery.delivered, False, now)
         board.records.append(record)
         board.packets_out += 1
         tcb.snd_nxt = end
         conn.tlp_is_retransmission = False
+        conn.last_sent_at = now
         send_range(conn, record.seq, length, flags, mss, now, why.TAIL_PROBE)
         if recovery.pace is not None:
             recovery.pace.spend(conn, length, now)
@@ -111,10 +126,13 @@ def send_loss_probe(conn: ConnectionCore, now: Micros) -> None:
         if before_it > 0:
             board.split(len(board.records) - 1, last.seq + before_it, mss)
             last = board.records[-1]
+        if last.seq >= tcb.snd_una + tcb.snd_wnd and last.seq != tcb.snd_una:
+            return False  # the window has shrunk since
         conn.tlp_is_retransmission = True
         retransmit(conn, last, now, why.TAIL_PROBE)
     conn.tcp.counters.mib["TcpExtTCPLossProbes"] += 1
     conn.tlp_high_seq = tcb.snd_nxt
+    return True
 
 
 def send_window_probe(conn: ConnectionCore, now: Micros) -> None:
@@ -122,10 +140,14 @@ def send_window_probe(conn: ConnectionCore, now: Micros) -> None:
     tcb, buffer, board = conn.tcb, conn.send_buffer, conn.recovery.scoreboard
     room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
     if room <= 0:
+        if urgent.sending(conn):  # nobody waits for a window to hear of urgent data (3.8.5)
+            segment(conn, tcb.snd_una, b"", ACK, 1, now, why.WINDOW_PROBE)
         send_probe(conn, now, why.WINDOW_PROBE)
         conn.tcp.counters.mib["TcpExtTCPWinProbe"] += 1
         return
-    length = min(buffer.end - tcb.snd_nxt, room, conn.send_mss)
+    pieces = conn.pieces
+    queued = (pieces[0].end if pieces else buffer.end) - tcb.snd_nxt
+    length = min(queued, room, conn.send_mss)
     flags = ACK | PSH if length else ACK
     end = tcb.snd_nxt + length
     if conn.fin_queued and end == buffer.end and room > length:
@@ -134,6 +156,9 @@ def send_window_probe(conn: ConnectionCore, now: Micros) -> None:
         conn.fin_sent = True
     record = Sent(tcb.snd_nxt, end, 1, now)
     record.fin = end - tcb.snd_nxt - length
+    record.push = bool(length)
+    if pieces and length == queued:
+        del pieces[0]
     conn.recovery.rate.stamp(record, conn.recovery.delivered, not board.records, now)
     board.records.append(record)
     board.packets_out += 1

@@ -32,7 +32,7 @@ class RttEstimator:
         """SRTT * 8, so that the gain of 1/8 is a shift; 0 before the first sample."""
         self.rttvar4: Micros = initial
         """RTTVAR * 4, floored at rto_min."""
-        self._mdev = 0
+        self._mdev = initial
         self._mdev_max = 0
         self._round_end: Seq = 0
         self.min_rtt: Micros = 0
@@ -50,14 +50,17 @@ class RttEstimator:
         """The mean deviation (RTTVAR) in microseconds."""
         return self._mdev >> 2
 
-    def sample(self, rtt: Micros, snd_una: Seq, snd_nxt: Seq) -> None:
-        """Fold in one measurement (RFC 6298 2.2-2.3). `snd_una` and `snd_nxt` tell when a round trip has passed."""
+    def sample(self, rtt: Micros, shortest: Micros, snd_una: Seq, snd_nxt: Seq) -> None:
+        """Fold in one measurement (RFC 6298 2.2-2.3). `snd_una` and `snd_nxt` tell when a round trip has passed.
+
+        `rtt`: of the first segment that the ACK is for, with the peer's delay; `shortest`: of the last one.
+        """
         if rtt <= 0:
             rtt = 1
         self.backoff = 0
         self.latest = rtt
-        if rtt < self.min_rtt or not self.min_rtt:
-            self.min_rtt = rtt
+        if shortest < self.min_rtt or not self.min_rtt:
+            self.min_rtt = shortest if shortest > 0 else 1
         srtt8 = self.srtt8
         if not srtt8:
             self._first(rtt, snd_nxt)

@@ -24,6 +24,7 @@ class Sent:
         "fin",
         "first_at",
         "lost",
+        "push",
         "retransmitted",
         "sacked",
         "segments",
@@ -38,6 +39,8 @@ class Sent:
         self.segments = segments
         self.fin = 0
         """1 when the last number is a FIN's: no octet, so it fills no segment."""
+        self.push = False
+        """Its last segment has PSH, whenever it is sent."""
         self.sent_at = now
         self.first_at = self.delivered_at = now
         self.delivered = self.app_limited = 0
@@ -48,12 +51,6 @@ class Sent:
         self.lost = False
         self.retransmitted = False
         """Retransmitted and neither acknowledged nor found lost again since."""
-
-
-class Pushed(Sent):
-    """One that ends where the user's write did, or where a push was due: PSH, also when it is sent again (Linux)."""
-
-    __slots__ = ()
 
 
 class Scoreboard:
@@ -121,12 +118,28 @@ class Scoreboard:
         right.delivered, right.app_limited = whole.delivered, whole.app_limited
         before = whole.segments
         right.fin, whole.fin = whole.fin, 0
+        right.push, whole.push = whole.push, False
         whole.end = at
-        whole.__class__ = Sent
         whole.segments = max(1, -(-(at - whole.seq) // mss))
         right.segments = max(1, -(-(right.end - right.fin - at) // mss))
         self._grow(whole, whole.segments + right.segments - before)
         self.records.insert(i + 1, right)
+
+    def collapse(self, record: Sent, room: Octets, edge: Seq) -> None:
+        """Small segments behind `record` that fit `room` octets with it go out together with it (RFC 9293 3.7.1)."""
+        records = self.records
+        first = n = self.find(record.seq) + 1
+        while n < len(records):
+            behind = records[n]
+            room -= behind.end - behind.fin - behind.seq
+            if room < 0 or behind.segments > 1 or behind.sacked or behind.end > edge:
+                break
+            self._grow(behind, -1)
+            record.end, record.fin = behind.end, behind.fin
+            record.push |= behind.push
+            record.times = max(record.times, behind.times)
+            n += 1
+        del records[first:n]
 
     def recount(self, record: Sent, mss: Octets) -> None:
         """`record` will be sent again in segments of `mss`."""

@@ -11,31 +11,21 @@ from typing import TYPE_CHECKING
 
 from netstack.tcp.congestion.bbr import MIN_TSO_RATE
 from netstack.tcp.pace import pacing_rate
+from netstack.tcp.write_queue import GSO_MAX
 from netstack.units import Octets
-from netstack.wire.tcp import PSH
 
 if TYPE_CHECKING:
     from netstack.tcp.core import ConnectionCore
 
-_GSO_MAX: Octets = 65_536 - 320
-"""What Linux puts into one super-segment at most, headers apart."""
 _LEAST = 2
 
 
 def burst(conn: ConnectionCore, mss: Octets) -> int:
-    """Segments in one of Linux's super-segments (tcp_tso_autosize): never more than half of cwnd."""
+    """Segments in one of Linux's super-segments, cwnd apart (tcp_tso_autosize)."""
     rate, cc = pacing_rate(conn), conn.recovery.cc
     octets = rate >> 10
     halvings = conn.rtt.min_rtt >> 9
     if conn.rtt.min_rtt and halvings < 32:
-        octets += _GSO_MAX >> halvings
+        octets += GSO_MAX >> halvings
     least = 1 if cc.is_model and rate < MIN_TSO_RATE else _LEAST
-    return min(max(min(octets, _GSO_MAX) // mss, least), max(cc.cwnd >> 1, 1))
-
-
-def pushed(conn: ConnectionCore, segments: int, mss: Octets) -> int:
-    """PSH or 0 for the last of `segments` that leave together, with more queued behind them."""
-    if conn.path.offload:
-        return PSH
-    size = burst(conn, mss)
-    return PSH if size > 1 and segments % size != 1 else 0
+    return max(min(octets, GSO_MAX) // mss, least)

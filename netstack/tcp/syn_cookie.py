@@ -78,7 +78,7 @@ def answer(listener: Listener, seg: Arrival, key: bytes, pair: bytes, now: Micro
     octets = build_syn(rmss, shift, sack, stamps)
     size = rmss - (TIMESTAMP_LEN if stamps else 0)
     offered = min(window.initial(options.rcvbuf or config.rmem[1], size, options.window_clamp), window.MAX_UNSCALED)
-    cookie = build(listener, key, seg.seq, theirs.mss or config.base_mss, now)
+    cookie = build(listener, key, seg.seq, theirs.mss or config.default_mss, now)
     ports = int.from_bytes(key[-2:] + key[-4:-2], "big")
     word = (20 + len(octets)) << 10 | flags
     head = _PLAIN.pack(ports, cookie, (seg.seq + 1) & MASK, word, offered, 0, 0) + octets

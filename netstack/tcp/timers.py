@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING
 
-from netstack.tcp import fast_open_client, output, report, resend, why
+from netstack.tcp import fast_open_client, mtu_probe, output, report, resend, why
 from netstack.tcp.congestion import INFINITE
 from netstack.tcp.state import (
     CLOSED,
@@ -148,6 +148,7 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
     if state is SYN_RECEIVED and conn.listener is not None:
         conn.listener.syn_queue.on_timeout(conn, conn.listener.backlog, config, now)
         return
+    conn.tlp_high_seq = None
     mib = conn.tcp.counters.mib
     mib["TcpExtTCPTimeouts"] += 1
     if not recovery.timeouts and state is not SYN_SENT:
@@ -161,6 +162,10 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
         mib["TcpExtTCPAbortOnTimeout"] += 1
         conn.fail(conn.soft_error or ETIMEDOUT, Cause.TIMED_OUT)
         return
+    probe = conn.mtu_probe
+    patience = _backoff_time(config.retries1, config.rto_min, config.rto_max)
+    if probe is not None and recovery.timeouts and _timed_out(conn, patience, now):
+        mtu_probe.black_hole(conn, probe, now)
     if state is SYN_SENT or state is SYN_RECEIVED:
         recovery.note_timeout(now)
         recovery.cwr_due = True
@@ -252,8 +257,8 @@ def _loss_probe(conn: ConnectionCore, now: Micros) -> None:
     """RFC 8985 7.3: one probe, new data if there is any, to draw out the ACK that tells of a tail loss."""
     if not conn.recovery.scoreboard.records:
         return
-    resend.send_loss_probe(conn, now)
-    conn.start_timer(RETRANSMIT, now + conn.rtt.timeout())
+    since = now if resend.send_loss_probe(conn, now) else conn.recovery.scoreboard.records[0].sent_at
+    conn.start_timer(RETRANSMIT, max(since + conn.rtt.timeout(), now + 1))
 
 
 def _window_probe(conn: ConnectionCore, now: Micros) -> None:

@@ -1,7 +1,7 @@
 """TIME-WAIT (RFC 9293 3.6, 3.10.7.4): what remains of a connection for 2 MSL, in an object of a few hundred octets.
 
 It answers a retransmitted FIN, absorbs strays, and lets a new incarnation open early when it is provably newer
-(RFC 6191). Deviation: an exact RST ends TIME-WAIT, as in Linux with its default tcp_rfc1337=0.
+(RFC 6191). Deviation: an exact RST ends TIME-WAIT unless tcp_rfc1337 is set, as in Linux.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class TimeWait:
         """While those who watch are told of a segment, and it is acted on."""
         self.rcv_nxt = tcb.rcv_nxt
         self.snd_nxt = tcb.snd_nxt
-        self._rcv_wnd = max(tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt, 0)
+        fin = 1 if conn.close_at else 0  # FIN-WAIT-2 without a user: Linux keeps the window as it was before the FIN
+        self._rcv_wnd = max(tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt + fin, 0)
         self._wscale = tcb.rcv_wscale
         self.ts_ok = tcb.ts_ok
         self.ts_recent = tcb.ts_recent
@@ -98,7 +99,8 @@ class TimeWait:
                 return
             if options.ts_val is not None and self.ts_ok:
                 self.ts_recent = options.ts_val
-            self.expires_at = now + self.tcp.config.timewait_len
+            if not flags & RST:
+                self.expires_at = now + self.tcp.config.timewait_len
             return
         if flags & RST:
             return

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from errno import EPIPE
 
-from netstack.tcp import report, send_room, why
+from netstack.tcp import report, send_room, urgent, why, write_queue
 from netstack.tcp.autotune import buffer_for
 from netstack.tcp.core import ConnectionCore
-from netstack.tcp.emit import MAX_SUPER_SEGMENT
 from netstack.tcp.modelled import begin, choose
 from netstack.tcp.pace import Pace
 from netstack.tcp.state import CLOSED, FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Cause
@@ -22,7 +21,8 @@ class UserCalls(ConnectionCore):
     @property
     def readable(self) -> Octets:
         """Octets in order that wait for the user."""
-        return self.receive_buffer.ready
+        ready = self.receive_buffer.ready
+        return ready - urgent.in_the_way(self, self.urgent) if self.urgent is not None and ready else ready
 
     @property
     def eof(self) -> bool:
@@ -54,13 +54,12 @@ class UserCalls(ConnectionCore):
         if not self.plain and (self.fin_queued or self.tcb.state is CLOSED or self.tcb.state is TIME_WAIT):
             raise BrokenPipeError(EPIPE, "Broken pipe")
         size = len(data)
-        self.more = more
         buffer = self.send_buffer
         if buffer.end - buffer.start + size > self.send_freely:
-            return self._send_sparingly(data, size)
+            return self._send_sparingly(data, size, more)
         if size:
-            if size > self.tcb.max_snd_wnd >> 1:
-                self._push_within(size)
+            if buffer.end - self.tcb.snd_nxt + size > self.size_goal or more or self.more or self.pieces:
+                write_queue.add(self, size, more)
             buffer.append(data)
             if not self.marked:
                 self.marked = True
@@ -69,15 +68,14 @@ class UserCalls(ConnectionCore):
                 report.changes(self, self.tcp.now)
         return size
 
-    def _send_sparingly(self, data: bytes, size: Octets) -> Octets:
+    def _send_sparingly(self, data: bytes, size: Octets, more: bool) -> Octets:
         """The rest of `send`, when it has to be asked how much more may be queued."""
         space = send_room.room(self)
         if size > space:
             self.starved = True
             data, size = data[:space], space
         if size:
-            if size > self.tcb.max_snd_wnd >> 1:
-                self._push_within(size)
+            write_queue.add(self, size, more)
             self.send_buffer.append(data)
             if len(self.send_buffer) > self.charged:
                 self.tcp.memory.settle(self)
@@ -86,24 +84,23 @@ class UserCalls(ConnectionCore):
                 report.changes(self, self.tcp.now)
         return size
 
-    def _push_within(self, size: Octets) -> None:
-        """A write larger than half the peer's window is pushed on the way, so that it need not wait for the end."""
-        half, mss = self.tcb.max_snd_wnd >> 1, self.send_mss
-        unit = max(min(half, MAX_SUPER_SEGMENT) // mss, 1) * mss
-        pushed, end = self.send_buffer.end, self.send_buffer.end + size
-        at = pushed + unit
-        while half and at < end:
-            if at - pushed > half:
-                self.push_at.append(at)
-                pushed = at
-            at += unit
+    def send_urgent(self, data: bytes, more: bool = False) -> Octets:
+        """Like `send`; the last octet is urgent (RFC 9293 3.9.1.2)."""
+        taken = self.send(data, more)
+        if taken:
+            urgent.of(self).snd_up = self.send_buffer.end
+        return taken
 
     def recv(self, limit: Octets) -> bytes | None:
         """Up to `limit` octets in order; None: nothing yet; b"": the end of the stream."""
         buffer = self.receive_buffer
+        if self.urgent is not None:
+            limit = urgent.before_mark(self, self.urgent, limit)
         if not buffer.ready:
             return b"" if self.eof else None
         data = buffer.read(limit)
+        if self.urgent is not None:
+            urgent.passed(self, self.urgent)
         self._taken()
         if self.tcp.events is not None:
             report.changes(self, self.tcp.now)
@@ -193,6 +190,7 @@ class UserCalls(ConnectionCore):
             self.abort()
         elif self.fin_queued:
             if state is FIN_WAIT_2 and self.options.linger2 < 0:
+                self.tcp.counters.mib["TcpExtTCPAbortOnLinger"] += 1
                 self.abort()
             elif state is FIN_WAIT_2:
                 self.on_fin_wait_2(self.tcp.now)
@@ -204,6 +202,10 @@ class UserCalls(ConnectionCore):
             self.abort()
         if self.tcp.events is not None:
             report.changes(self, self.tcp.now)
+
+    def push(self) -> None:
+        """TCP_NODELAY was set, or TCP_CORK cleared with it on: what waits leaves, be it corked (as in Linux)."""
+        self.push_now = self.send_buffer.end > self.tcb.snd_nxt
 
     def choose_clamp(self) -> None:
         """TCP_WINDOW_CLAMP was set."""

@@ -26,6 +26,7 @@ ACK_TIME_WAIT = "ack: time-wait"
 RETRANSMISSION = "retransmission"
 """`: ` and how the loss was found (`FOUND`) follow."""
 TAIL_PROBE, WINDOW_PROBE, KEEPALIVE = "probe: tail loss", "probe: window", "probe: keepalive"
+MTU_PROBE = "probe: path mtu"
 
 RESET = "reset"
 RESET_CLOSED = "reset: no connection"
@@ -74,6 +75,7 @@ RULES = {
     ACK_CONGESTION: ("the peer reduced its window (CWR), maybe to one segment", "RFC 3168 6.1.3"),
     ACK_TIME_WAIT: ("TIME-WAIT answers what comes late", "RFC 9293 3.10.7.4 eighth"),
     TAIL_PROBE: ("the last segments of a flight have no ACK yet", "RFC 8985 7.3"),
+    MTU_PROBE: ("does a larger segment arrive?", "RFC 4821 7"),
     WINDOW_PROBE: ("the peer's window is closed: is it still?", "RFC 9293 3.8.6.1"),
     KEEPALIVE: ("nothing was heard for long: is the peer still there?", "RFC 9293 3.8.4"),
     RESET: ("the connection is aborted", "RFC 9293 3.10.5"),

@@ -154,11 +154,10 @@ def test_settings_become_configuration_in_its_units():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("tcp_mtu_probing", "1"),
+        ("tcp_shrink_window", "1"),
         ("tcp_rmem", "1 2"),
         ("tcp_sack", "yes"),
         ("tcp_congestion_control", "no-such-algorithm"),
-        ("tcp_shrink_window", "1"),
         ("ip_no_pmtu_disc", "x"),
     ],
 )

@@ -137,7 +137,7 @@ def test_a_connection_says_what_it_knew_and_why_it_spoke():
     assert comments[3].endswith("\nwoken: observer (READABLE)")
     assert "5 octets for the user, 5 wait" in comments[3]
     assert "RCV.NXT 1 -> 6" in comments[3]
-    assert "a super-segment: the device makes 3 segments of 1000 octets of it" in lines
+    assert "a super-segment: the device makes 2 segments of 1000 octets of it" in lines
     assert "dropped: tcp.unacceptable_rst; a RST outside of the window (RFC 9293 3.10.7.4 first)" in lines
     assert "ESTABLISHED -> FIN-WAIT-1: CLOSE, snd FIN (RFC 9293 3.10.4)\nsent because: fin;" in comments[-1]
 

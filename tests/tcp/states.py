@@ -64,9 +64,9 @@ def _leave_established(wire: Wire, state: State) -> None:
     elif state is TIME_WAIT:
         wire.call("shutdown").tx("F. 1:1(0) ack 1").rx("F. 1:1(0) ack 2").tx(". 2:2(0) ack 2")
     elif state is CLOSE_WAIT:
-        wire.rx("F. 1:1(0) ack 1").tx(". 1:1(0) ack 2").send(100).tx("P. 1:101(100) ack 2")
+        wire.rx("F. 1:1(0) ack 1").next().tx(". 1:1(0) ack 2").send(100).tx("P. 1:101(100) ack 2")
     elif state is LAST_ACK:
-        wire.rx("F. 1:1(0) ack 1").tx(". 1:1(0) ack 2").send(100).tx("P. 1:101(100) ack 2")
+        wire.rx("F. 1:1(0) ack 1").next().tx(". 1:1(0) ack 2").send(100).tx("P. 1:101(100) ack 2")
         wire.call("shutdown").tx("F. 101:101(0) ack 2")
     elif state is CLOSED:
         assert wire.listener is not None

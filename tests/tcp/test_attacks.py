@@ -27,7 +27,8 @@ def test_rst_behind_out_of_order_data_resets(wire):  # Linux: the peer's SND.NXT
 
 
 def test_rst_at_the_fin_resets(wire):  # Linux: some stacks reset with the number of their FIN
-    wire.established().rx("F. 1:1(0) ack 1").tx(". 1:1(0) ack 2").state(CLOSE_WAIT).rx("R. 1:1(0) ack 1").state(CLOSED)
+    wire.established().rx("F. 1:1(0) ack 1").next().tx(". 1:1(0) ack 2").state(CLOSE_WAIT)
+    wire.rx("R. 1:1(0) ack 1").state(CLOSED)
 
 
 def test_rst_below_the_window_is_ignored(wire):

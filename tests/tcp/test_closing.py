@@ -30,7 +30,7 @@ def test_active_close(wire):  # 3.6, case 1; Figure 12
 
 
 def test_passive_close(wire):  # 3.6, case 2; Figure 12
-    wire.established().rx("F. 1:1(0) ack 1").tx(". 1:1(0) ack 2").state(CLOSE_WAIT)
+    wire.established().rx("F. 1:1(0) ack 1").next().tx(". 1:1(0) ack 2").state(CLOSE_WAIT)
     assert wire.told == [READABLE]
     assert wire.conn.recv(100) == b""
     wire.call("close").tx("F. 1:1(0) ack 2").state(LAST_ACK)
@@ -84,7 +84,7 @@ def test_peers_fin_again_in_time_wait(wire):  # 3.10.7.4 eighth: acknowledge it,
 
 
 def test_peers_fin_again_in_close_wait(wire):  # 3.10.7.4 first, eighth
-    wire.established().rx("F. 1:1(0) ack 1").tx(". 1:1(0) ack 2")
+    wire.established().rx("F. 1:1(0) ack 1").next().tx(". 1:1(0) ack 2")
     wire.after(1 * SECOND).rx("F. 1:1(0) ack 1").tx(". 1:1(0) ack 2").state(CLOSE_WAIT)
     wire.rx("F. 1:1(0) ack 1").tx(". 1:1(0) ack 2")  # never limited: the peer needs the answer
 
@@ -136,7 +136,7 @@ def test_half_closed_side_receives_before_its_fin_is_acknowledged(wire):  # FIN-
 
 
 def test_other_side_of_a_half_close_goes_on_sending(wire):  # CLOSE-WAIT
-    wire.established().rx("F. 1:1(0) ack 1").tx(". 1:1(0) ack 2").send(3000)
+    wire.established().rx("F. 1:1(0) ack 1").next().tx(". 1:1(0) ack 2").send(3000)
     wire.tx(". 1:1461(1460) ack 2").tx("P. 1461:2921(1460) ack 2").tx("P. 2921:3001(80) ack 2")
     wire.rx(". 2:2(0) ack 3001").call("shutdown").tx("F. 3001:3001(0) ack 2").rx(". 2:2(0) ack 3002").state(CLOSED)
 
@@ -211,7 +211,7 @@ def test_orphan_gives_up_sooner(wire):  # Linux: tcp_orphan_retries
 
 
 def test_last_ack_gives_up_without_an_answer(wire):  # 3.8.3, R2
-    wire.setup(retries2=2).established().rx("F. 1:1(0) ack 1").tx(". 1:1(0) ack 2")
+    wire.setup(retries2=2).established().rx("F. 1:1(0) ack 1").next().tx(". 1:1(0) ack 2")
     wire.call("shutdown").tx("F. 1:1(0) ack 2")
     wire.after(300 * MILLISECOND).tx("F. 1:1(0) ack 2").after(600 * MILLISECOND).tx("F. 1:1(0) ack 2")
     wire.quiet(1200 * MILLISECOND - 1).state(LAST_ACK).quiet(1).state(CLOSED)

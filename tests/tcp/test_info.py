@@ -201,7 +201,7 @@ def test_connections_that_are_gone_still_count(wire):
 
 
 def test_a_connection_in_close_wait_is_current(wire):
-    wire.established().rx("F. 1:1(0) ack 1").tx(". 1:1(0) ack 2")
+    wire.established().rx("F. 1:1(0) ack 1").next().tx(". 1:1(0) ack 2")
     assert counters(wire, "TcpCurrEstab") == (1,)
 
 

@@ -74,7 +74,8 @@ def test_it_watches_half_closed_connections_too(wire, half):  # FIN-WAIT-2 and C
     if half == "ours":
         wire.call("shutdown").tx("F. 1:1(0) ack 1").rx(". 1:1(0) ack 2").after(10 * SECOND).tx(". 1:1(0) ack 1")
     else:
-        wire.rx("F. 1:1(0) ack 1").tx(". 1:1(0) ack 2").after(10 * SECOND).tx(". 0:0(0) ack 2")
+        wire.rx("F. 1:1(0) ack 1").next().tx(". 1:1(0) ack 2")
+        wire.after(10 * SECOND - MILLISECOND).tx(". 0:0(0) ack 2")
 
 
 def test_it_can_be_switched_on_and_off_later(wire):

@@ -35,7 +35,7 @@ def test_active_open_with_data_waiting(wire):  # 3.10.2: queued in SYN-SENT, and
 
 def test_simultaneous_open(wire):  # 3.5, Figure 7
     wire.connect().tx("S 0:0(0)")
-    wire.rx("S 0:0(0) <mss 1460>").tx("S. 0:0(0) ack 1 <mss 1460>").state(SYN_RECEIVED)
+    wire.rx("S 0:0(0) <mss 1460>").tx(f"S. 0:0(0) ack 1 <{OFFER}>").state(SYN_RECEIVED)  # our SYN again, with an ACK
     wire.rx("S. 0:0(0) ack 1 <mss 1460>").tx(". 1:1(0) ack 1").state(ESTABLISHED)
     wire.send(10).tx("P. 1:11(10) ack 1").rx("P. 1:11(10) ack 11").tx(". 11:11(0) ack 11").recv(10)
     assert wire.told[0] & WRITABLE
@@ -57,7 +57,7 @@ def test_simultaneous_open_completed_by_a_bare_ack(wire):  # 3.10.7.4 fifth
 
 def test_simultaneous_open_survives_a_lost_syn_ack(wire):  # 3.8.1
     wire.connect().tx("S 0:0(0)").rx("S 0:0(0) <mss 1460>").tx("S. 0:0(0) ack 1")
-    wire.after(1 * SECOND).tx("S. 0:0(0) ack 1 <mss 1460>").rx(". 1:1(0) ack 1").state(ESTABLISHED)
+    wire.after(1 * SECOND).tx("S. 0:0(0) ack 1").rx(". 1:1(0) ack 1").state(ESTABLISHED)
 
 
 def test_syn_is_retransmitted_with_backoff_and_given_up(wire):  # 3.8.3; RFC 6298 2.1, 5.5
@@ -222,7 +222,9 @@ def test_options_are_used_when_both_sides_offer_them(wire, ours, theirs):  # RFC
     assert tcb.snd_wnd == (40_000 if both & 4 else 5000)
     assert tcb.eff_snd_mss == (988 if both & 1 else 1000)
     segment = 988 if both & 1 else 1000
-    wire.send(2500).tx(f". 1:{1 + segment}({segment}) ack 1").tx(f". {1 + segment}:{1 + 2 * segment}({segment}) ack 1")
+    push = "" if both & 4 else "P"  # more than half the window is pushed at once
+    wire.send(2500).tx(f". 1:{1 + segment}({segment}) ack 1")
+    wire.tx(f"{push}. {1 + segment}:{1 + 2 * segment}({segment}) ack 1")
     rest = 2500 - 2 * segment
     wire.tx(f"P. {2501 - rest}:2501({rest}) ack 1" + (" <nop,nop,TS val 0 ecr 0>" if both & 1 else " <>"))
 

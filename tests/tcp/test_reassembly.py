@@ -89,7 +89,7 @@ def test_segments_of_one_octet_in_reverse(wire):
 
 
 def test_fin_behind_a_gap_waits_for_it(wire):
-    wire.established(syn=SACK).rx("FP. 101:201(100) ack 1").tx(". 1:1(0) ack 1 <sack 101:201>")
+    wire.established(syn=SACK).rx("FP. 101:201(100) ack 1").tx(". 1:1(0) ack 1 <sack 101:202>")
     wire.rx("P. 1:101(100) ack 1").tx(". 1:1(0) ack 202").state(CLOSE_WAIT).recv(200)
 
 

@@ -139,9 +139,10 @@ def test_peer_that_takes_its_sacks_back_is_believed_at_the_timeout(wire):  # RFC
     sacks(wire, "1001:10001")
     wire.next()
     assert segments(1, 1001)[0] in sent(wire)
-    assert acks(wire, 1001) == segments(1001, 3001)  # it does not have them after all
+    assert acks(wire, 1001) == []  # it does not have them after all, or something else is on its way
+    assert sent(wire.next()) == segments(1001, 2001)
     assert wire.mib["TcpExtTCPSACKReneging"] == 1
-    assert acks(wire, 2001)[:1] == segments(3001, 4001)
+    assert acks(wire, 2001) == segments(2001, 4001)
 
 
 # -- tail loss probes (RFC 8985 7) -------------------------------------------------------------------------------------

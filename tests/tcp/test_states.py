@@ -71,8 +71,10 @@ def test_state_event_edge(wire, row):
         leaves = call(wire, event, leaves)
     values = {**at._asdict(), **numbers}
     leaves = re.sub(r"\{([^}]*)\}", lambda m: str(eval(m[1], values)), leaves)
+    if leaves.startswith("later "):  # at the next tick: the user's own FIN could carry it
+        wire.next()
     if leaves != "-":
-        wire.tx(leaves)
+        wire.tx(leaves.removeprefix("later "))
     wire.quiet()
     name, _, error = (state if after == "=" else after).partition(" ")
     wire.state(STATES[state if after == "=" else name])

@@ -23,12 +23,12 @@ def test_rto_is_never_below_200_ms_more_than_srtt(wire):  # 2.4 says 1 s. Deviat
 
 def test_samples_are_folded_in():  # 2.3: alpha 1/8, beta 1/4
     rtt = RttEstimator(1 * SECOND, 200 * MILLISECOND, 120 * SECOND)
-    rtt.sample(800 * MILLISECOND, 10, 20)
+    rtt.sample(800 * MILLISECOND, 700 * MILLISECOND, 10, 20)
     assert (rtt.srtt, rtt.rto) == (800 * MILLISECOND, 2400 * MILLISECOND)
-    rtt.sample(1600 * MILLISECOND, 20, 30)
+    rtt.sample(1600 * MILLISECOND, 1600 * MILLISECOND, 20, 30)
     assert rtt.srtt == 900 * MILLISECOND
+    assert rtt.min_rtt == 700 * MILLISECOND
     assert rtt.rto == 900 * MILLISECOND + 4 * (400 * 3 + 800) // 4 * MILLISECOND  # RTTVAR = 3/4 * 400 + 1/4 * 800
-    assert rtt.min_rtt == 800 * MILLISECOND
 
 
 def test_every_ack_of_new_data_is_a_sample(wire):  # 3, 4: no timer granularity, several a window
@@ -117,7 +117,7 @@ def test_the_timer_stops_when_nothing_is_outstanding(wire):  # 5.2
 
 def test_sending_more_does_not_restart_it(wire):  # 5.1
     wire.established(nodelay=True).send(100).tx("P. 1:101(100) ack 1").after(200 * MILLISECOND)
-    wire.send(100).tx("P. 101:201(100) ack 1").quiet(100 * MILLISECOND - 1).after(1).tx("P. 1:101(100) ack 1")
+    wire.send(100).tx("P. 101:201(100) ack 1").quiet(100 * MILLISECOND - 1).after(1).tx("P. 1:201(200) ack 1")
 
 
 def test_timeout_sends_the_first_segment_and_starts_slowly(wire):  # 5.4; RFC 5681 3.1: cwnd 1, then slow start

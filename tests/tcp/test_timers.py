@@ -14,10 +14,10 @@ SYN-SENT | retransmission | S 0:0(0) | RFC 9293 3.10.8; RFC 6298 5.4
 SYN-RECEIVED | retransmission | S. 0:0(0) ack 1 | RFC 9293 3.10.8; RFC 6298 5.4
 SYN-RECEIVED (simultaneous) | retransmission | S. 0:0(0) ack 1 | RFC 9293 3.10.8; RFC 6298 5.4
 ESTABLISHED | retransmission | P. 1:101(100) ack 1 | RFC 9293 3.10.8; RFC 6298 5.4
-FIN-WAIT-1 | retransmission | P. 1:101(100) ack 1 | RFC 9293 3.10.8; RFC 6298 5.4
+FIN-WAIT-1 | retransmission | FP. 1:101(100) ack 1 | RFC 9293 3.10.8; RFC 6298 5.4
 CLOSE-WAIT | retransmission | P. 1:101(100) ack 2 | RFC 9293 3.10.8; RFC 6298 5.4
 CLOSING | retransmission | F. 1:1(0) ack 2 | RFC 9293 3.10.8; RFC 6298 5.4
-LAST-ACK | retransmission | P. 1:101(100) ack 2 | RFC 9293 3.10.8; RFC 6298 5.4
+LAST-ACK | retransmission | FP. 1:101(100) ack 2 | RFC 9293 3.10.8; RFC 6298 5.4
 CLOSED, LISTEN, FIN-WAIT-2, TIME-WAIT | retransmission | never | RFC 6298 5.2: nothing is outstanding
 
 SYN-SENT, ESTABLISHED, FIN-WAIT-1, CLOSE-WAIT, CLOSING, LAST-ACK | user timeout | CLOSED | RFC 9293 3.10.8

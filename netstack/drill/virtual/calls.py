@@ -20,6 +20,7 @@ from netstack.drill.constants import (
     NUMBERS,
     O_NONBLOCK,
     O_RDWR,
+    SIOCATMARK,
     SIOCINQ,
     SIOCOUTQ,
     SIOCOUTQNSD,
@@ -39,6 +40,7 @@ from netstack.drill.virtual.waiting import WaitCalls
 from netstack.sockets import options as sockopt
 from netstack.sockets.datagram import DatagramSocket
 from netstack.sockets.stream import StreamSocket
+from netstack.tcp import urgent
 from netstack.tcp.state import CLOSING, FIN_WAIT_1, LAST_ACK
 
 _INT = Struct("<i")
@@ -165,7 +167,7 @@ class StackSockets(DataCalls, WaitCalls):
         yield
 
     def ioctl(self, fd: int, request: int, argument: int) -> Step:
-        """SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, FIONBIO."""
+        """SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK, FIONBIO."""
         sock, conn = self.find(fd), self.connection(fd)
         if request == FIONBIO:
             (self.nonblocking.add if argument else self.nonblocking.discard)(fd)
@@ -174,6 +176,10 @@ class StackSockets(DataCalls, WaitCalls):
             raise Unsupported("ioctl on a UDP socket")
         if sock.listening:
             raise OSError(errno.EINVAL, "Invalid argument")
+        if request == SIOCATMARK:
+            return int(sock.at_mark())
+        if request == SIOCINQ and conn is not None and conn.urgent is not None:
+            return urgent.readable(conn, conn.urgent)
         if request == SIOCINQ:
             return conn.readable if conn is not None else 0
         if request == SIOCOUTQ:

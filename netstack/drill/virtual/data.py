@@ -16,8 +16,8 @@ from netstack.units import Micros, Octets
 
 MSG_PEEK, MSG_WAITALL, MSG_NOSIGNAL = NUMBERS["MSG_PEEK"], NUMBERS["MSG_WAITALL"], NUMBERS["MSG_NOSIGNAL"]
 MSG_MORE, MSG_EOR, MSG_ZEROCOPY = NUMBERS["MSG_MORE"], NUMBERS["MSG_EOR"], NUMBERS["MSG_ZEROCOPY"]
-MSG_FASTOPEN = NUMBERS["MSG_FASTOPEN"]
-_TO_SEND = MSG_FASTOPEN | MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_ZEROCOPY
+MSG_FASTOPEN, MSG_OOB = NUMBERS["MSG_FASTOPEN"], NUMBERS["MSG_OOB"]
+_TO_SEND = MSG_FASTOPEN | MSG_OOB | MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_ZEROCOPY
 _TO_SEND |= NUMBERS["MSG_CONFIRM"] | NUMBERS["MSG_DONTROUTE"]  # without effect on TCP
 _TO_RECEIVE = MSG_PEEK | MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_TRUNC | NUMBERS["MSG_CMSG_CLOEXEC"]
 _STAMPS = [(SOL_SOCKET, NUMBERS[name]) for name in ("SO_TIMESTAMP", "SO_TIMESTAMPNS")]
@@ -34,6 +34,8 @@ class DataCalls(Descriptors):
         if flags & MSG_ERRQUEUE:
             got = yield from self.recvmsg(fd, octets, 0, flags)
             return got.data
+        if flags & MSG_OOB:
+            return self.stream(fd).recv_urgent(bool(flags & MSG_PEEK))[:octets]
         if flags & ~_TO_RECEIVE:
             raise Unsupported(f"recv with flags {flags:#x}")
         got = b""
@@ -112,7 +114,10 @@ class DataCalls(Descriptors):
                 return sent
         while True:
             try:
-                sent += self._send(fd, data[sent:], bool(flags & MSG_MORE), address)
+                if flags & MSG_OOB:
+                    sent += self.stream(fd).send_urgent(data[sent:], bool(flags & MSG_MORE))
+                else:
+                    sent += self._send(fd, data[sent:], bool(flags & MSG_MORE), address)
             except BlockingIOError:
                 if not self.waits(fd, flags) or (until is not None and self.stack.now >= until):
                     if sent:

@@ -14,6 +14,7 @@ PAGE = 4096
 _PREFIX = "net.ipv4.tcp_"
 _UNITS = {
     "fin_timeout": SECOND,
+    "probe_interval": SECOND,
     "keepalive_time": SECOND,
     "keepalive_intvl": SECOND,
     "fastopen_blackhole_timeout": SECOND,
@@ -43,17 +44,13 @@ _OF_THE_STACK = {
 """Fields of Config itself."""
 _QDISC = "link.qdisc"
 """Not the stack's: fq paces every connection, which is an option of its socket here."""
-_NOT_THE_FIELD = {"base_mss"}
-"""The MTU probe's first size in Linux, SendMSS without an MSS option here."""
 _ABSENT: dict[str, set[str]] = {
     "net.ipv4.tcp_abc": {"0"},
     "net.ipv4.tcp_app_win": {"0", "31"},
-    "net.ipv4.tcp_mtu_probing": {"0"},
     "net.ipv4.tcp_tw_recycle": {"0"},
     "net.ipv4.tcp_plb_enabled": {"0"},
     "net.ipv4.tcp_reflect_tos": {"0"},
     "net.ipv4.tcp_shrink_window": {"0"},
-    "net.ipv4.tcp_stdurg": {"0"},
     "net.ipv4.tcp_thin_dupack": {"0"},
     "net.ipv4.tcp_thin_linear_timeouts": {"0"},
     "net.ipv4.tcp_workaround_signed_windows": {"0"},
@@ -68,7 +65,7 @@ _WITHOUT_EFFECT = {
     "child_ehash_entries", "early_demux", "ehash_entries", "fack", "fwmark_accept", "l3mdev_accept",
     "limit_output_bytes", "low_latency", "max_ssthresh", "metrics_save", "no_metrics_save",
     "no_ssthresh_metrics_save", "migrate_req", "tso_rtt_log", "retrans_collapse", "dma_copybreak",
-    "probe_interval", "probe_threshold", "mtu_probe_floor", "base_mss", "plb_idle_rehash_rounds", "plb_rehash_rounds",
+    "plb_idle_rehash_rounds", "plb_rehash_rounds",
     "plb_suspend_rto_sec", "plb_cong_thresh", "frto_response", "ao_required",
     "tw_reuse_delay", "hystart_detect",
 }  # fmt: skip
@@ -76,7 +73,7 @@ _WITHOUT_EFFECT = {
 
 def apply(config: Config, settings: Mapping[str, str]) -> tuple[Config, list[str]]:
     """The configuration with these settings, and those that mean nothing here. Unsupported: one asks for too much."""
-    known = {field.name for field in fields(TcpConfig)} - _NOT_THE_FIELD
+    known = {field.name for field in fields(TcpConfig)}
     tcp: dict[str, Any] = {}
     whole: dict[str, Any] = {}
     ignored = []

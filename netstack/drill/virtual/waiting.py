@@ -2,10 +2,11 @@
 
 import errno
 
-from netstack.drill.constants import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLRDHUP
+from netstack.drill.constants import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDHUP
 from netstack.drill.outcome import Unsupported
 from netstack.drill.virtual.descriptors import Descriptors, Step
 from netstack.drill.virtual.files import CAPACITY, FILES, End, File, Pipe, Poller
+from netstack.tcp import urgent
 from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
 from netstack.units import MILLISECOND
 
@@ -43,6 +44,8 @@ class WaitCalls(Descriptors):
         conn = self.connection(fd)
         if conn is not None and conn.eof:
             found |= POLLRDHUP
+        if conn is not None and conn.urgent is not None and conn.urgent.what == urgent.HERE:
+            found |= POLLPRI
         always = (POLLHUP if bits & HANGUP else 0) | (POLLERR if bits & FAILED else 0)
         if fd in self.queues and self.queues[fd].entries:
             always |= POLLERR
