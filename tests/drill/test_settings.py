@@ -119,7 +119,7 @@ def test_settings_become_configuration_in_its_units():
     settings = {
         "net.ipv4.tcp_rto_max_ms": "3000",
         "net.ipv4.tcp_orphan_retries": "0",
-        "net.ipv4.tcp_base_mss": "1024",
+        "net.ipv4.tcp_base_mss": "900",
         "net.ipv4.ip_default_ttl": "33",
         "route.initcwnd": "20",
         "link.mtu": "900",
@@ -146,7 +146,7 @@ def test_settings_become_configuration_in_its_units():
         50 * MILLISECOND,
         100 * MILLISECOND,
     )
-    assert (config.rto_max, config.orphan_retries, config.base_mss, config.initial_cwnd) == (3 * SECOND, 8, 536, 20)
+    assert (config.rto_max, config.orphan_retries, config.base_mss, config.initial_cwnd) == (3 * SECOND, 8, 900, 20)
     assert (changed.default_ttl, changed.mtu) == (33, 900)
     assert ignored == ["net.ipv4.tcp_no_such_thing=1", "net.inet.tcp.syncookies=0"]
 
