@@ -143,9 +143,9 @@ def check_sequence(conn: Connection, seg: Arrival, now: Micros) -> bool:
         _answer_syn(conn, seg, now)
         return False
     conn.drop("unacceptable", now)
-    if beyond and seg.seq <= edge:
+    if seg.seq > edge or beyond:
         conn.tcp.counters.mib["TcpExtBeyondWindow"] += 1
-        if tcb.state is not SYN_RECEIVED:
+        if seg.seq <= edge and tcb.state is not SYN_RECEIVED:
             check_ack(conn, seg, now)  # 3.10.7.4 first, MUST-66. Deviation: Linux no longer hears it
     if seg.seq < min(end, tcb.rcv_nxt):
         _note_retransmission(conn, seg.seq, min(end, tcb.rcv_nxt))

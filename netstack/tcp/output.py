@@ -177,7 +177,8 @@ def _send_pieces(conn: ConnectionCore, until: Seq, one: bool, push: bool, stop_a
     while True:
         snd_nxt = tcb.snd_nxt
         end = pieces[0].end if pieces else buffer.end
-        fin = last and not pieces and conn.fin_queued
+        tail = not pieces or end == buffer.end  # open, or closed by MSG_EOR with nothing behind it
+        fin = last and tail and conn.fin_queued
         queued = end - snd_nxt
         if snd_nxt >= until and not fin:
             return False
@@ -197,16 +198,17 @@ def _send_pieces(conn: ConnectionCore, until: Seq, one: bool, push: bool, stop_a
                 quota = 1
             if not conn.path.offload and quota > cc.cwnd >> 1:
                 quota = cc.cwnd >> 1 or 1
-            if pieces and queued < quota * mss and end < until:
+            if pieces and queued < quota * mss and end < until and not pieces[0].record:
                 end = grow(pieces, buffer.end, min(snd_nxt + quota * mss, until))
-                fin = last and not pieces and conn.fin_queued
+                tail = not pieces or end == buffer.end
+                fin = last and tail and conn.fin_queued
                 queued = end - snd_nxt
         room = edge - snd_nxt
         if (mss if queued > mss else queued + fin) > room:
             return False  # 3.8.6.2.1: wait for the window to open further, or for the probe timer to override
         length = queued
         if queued <= mss:
-            if queued < mss and not pieces and not push and not fin and _hold_small(conn):
+            if queued < mss and tail and not push and not fin and _hold_small(conn):
                 return False
         else:
             if not one and _better_later(conn, queued, room, most, fin, now):

@@ -91,6 +91,14 @@ class UserCalls(ConnectionCore):
             urgent.of(self).snd_up = self.send_buffer.end
         return taken
 
+    def end_record(self) -> None:
+        """MSG_EOR: a record ends with what is queued. No segment takes octets from both sides of here (Linux)."""
+        end = self.send_buffer.end
+        if end > self.tcb.snd_nxt and (not self.pieces or self.pieces[-1].end < end):
+            self.pieces.append(write_queue.Piece(end, not self.more))
+        if self.pieces and self.pieces[-1].end == end:
+            self.pieces[-1].record = True
+
     def recv(self, limit: Octets) -> bytes | None:
         """Up to `limit` octets in order; None: nothing yet; b"": the end of the stream."""
         buffer = self.receive_buffer

@@ -20,14 +20,15 @@ GSO_MAX: Octets = 65_536 - 320
 
 
 class Piece:
-    """Octets up to `end`, complete. `push`: the last one has PSH."""
+    """Octets up to `end`, complete. `push`: the last one has PSH. `record`: MSG_EOR, it takes nothing from behind."""
 
-    __slots__ = ("due", "end", "push")
+    __slots__ = ("due", "end", "push", "record")
 
     def __init__(self, end: Seq, push: bool, due: int = 0) -> None:
         self.end = end
         self.push = push
         self.due = due
+        self.record = False
         """What the write that filled it does before it goes on: 0 nothing, HEAD or ALL."""
 
 

@@ -18,7 +18,7 @@ MSG_PEEK, MSG_WAITALL, MSG_NOSIGNAL = NUMBERS["MSG_PEEK"], NUMBERS["MSG_WAITALL"
 MSG_MORE, MSG_EOR, MSG_ZEROCOPY = NUMBERS["MSG_MORE"], NUMBERS["MSG_EOR"], NUMBERS["MSG_ZEROCOPY"]
 MSG_FASTOPEN, MSG_OOB = NUMBERS["MSG_FASTOPEN"], NUMBERS["MSG_OOB"]
 _TO_SEND = MSG_FASTOPEN | MSG_OOB | MSG_MORE | MSG_DONTWAIT | MSG_NOSIGNAL | MSG_ZEROCOPY
-_TO_SEND |= NUMBERS["MSG_CONFIRM"] | NUMBERS["MSG_DONTROUTE"]  # without effect on TCP
+_TO_SEND |= MSG_EOR | NUMBERS["MSG_CONFIRM"] | NUMBERS["MSG_DONTROUTE"]  # without effect on TCP
 _TO_RECEIVE = MSG_PEEK | MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_TRUNC | NUMBERS["MSG_CMSG_CLOEXEC"]
 _STAMPS = [(SOL_SOCKET, NUMBERS[name]) for name in ("SO_TIMESTAMP", "SO_TIMESTAMPNS")]
 _NONBLOCK = NUMBERS["SPLICE_F_NONBLOCK"]
@@ -131,6 +131,8 @@ class DataCalls(Descriptors):
                 break
             yield until
         conn = self.connection(fd)
+        if flags & MSG_EOR and conn is not None and sent == len(data):
+            conn.end_record()
         if queue is not None and conn is not None and sent:
             queue.sent(conn, sent, bool(flags & MSG_ZEROCOPY), stamping)
         return sent
