@@ -250,12 +250,10 @@ class Ipv4(Output):
 
     def _tell(self, frame: bytes, at: Octets, now: Micros) -> None:
         """Those who watch: a packet goes up."""
-        header = ipv4.parse(frame, at)
-        if self.events is not None and header is not None:
-            length = header.total_length
-            self.events(PacketReceived(
-                now, header.source, header.destination, header.protocol, length, header.ttl, header.tos
-            ))  # fmt: skip
+        if self.events is not None:
+            version_tos, length, _, protocol, pair = _FIELDS(frame, at)
+            ttl, tos = frame[at + 8], version_tos & 0xFF
+            self.events(PacketReceived(now, pair[:4], pair[4:], protocol, length, ttl, tos))
 
     def _drop(self, reason: str, now: Micros) -> None:
         self.counters.drops[reason] += 1

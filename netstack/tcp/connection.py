@@ -9,7 +9,7 @@ connection: the next `transmit(now)` acts on them.
 from __future__ import annotations
 
 from netstack.seq import MASK, unwrap
-from netstack.tcp import loss_probe, opening, output, report, send_room, timer_kind, timers, why
+from netstack.tcp import loss_probe, opening, output, send_room, timer_kind, timers, why
 from netstack.tcp.arrive import segment_arrives
 from netstack.tcp.readiness import READABLE
 from netstack.tcp.reassembly import SMALL
@@ -49,8 +49,6 @@ class Connection(UserCalls):
 
         `ip_at`: where the header of IP is, for those who look at its ECN field.
         """
-        if self.tcp.events is not None and (self.shown is None or self.shown.before is None):
-            return report.segment(self, frame, ip_at, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
         tcb = self.tcb
         self.last_received_at = now
         # Header prediction. Proves: ESTABLISHED, no gap, recovery OPEN (`plain`); no SYN FIN RST URG ECE CWR, ACK set;

@@ -113,18 +113,30 @@ class Tcp:
             self._malformed("bad_checksum", now)
             return
         conn = self.connections.get(pair + frame[at : at + 4])
-        if conn is not None:
-            conn.on_segment(frame, ip_at, at, text, end, seq, ack, offset_flags & 0x1FF, window, urgent, now)
-            return
         flags = offset_flags & 0x1FF
-        if self.events is None:
+        if self.events is not None:
+            self._show(conn, frame, ip_at, at, text, end, pair, seq, ack, flags, window, urgent, now)
+        elif conn is not None:
+            conn.on_segment(frame, ip_at, at, text, end, seq, ack, flags, window, urgent, now)
+        else:
             self._no_connection(frame, ip_at, at, text, end, pair, seq, ack, flags, window, urgent, now)
+
+    def _show(
+        self, conn: Connection | TimeWait | None, frame: bytes, ip_at: int, at: int, text: int, end: int, pair: bytes,
+        seq: int, ack: int, flags: int, window: int, urgent: int, now: Micros,
+    ) -> None:  # fmt: skip
+        """`receive` while somebody watches: told before and after, whoever it is for."""
+        rest = seq, ack, flags, window, urgent, now
+        if isinstance(conn, Connection):
+            report.segment(conn, frame, ip_at, at, text, end, *rest)
             return
-        before = without_connection(CLOSED if self._listener(pair, frame, at) is None else LISTEN)
-        report.stray(
-            self, partial(self._no_connection, frame, ip_at, at, text, end, pair, seq, ack, flags, window, urgent, now),
-            pair + frame[at : at + 4], before, seq, ack, flags, window, end - text, now,
-        )  # fmt: skip
+        if conn is None:
+            before = without_connection(CLOSED if self._listener(pair, frame, at) is None else LISTEN)
+            act = partial(self._no_connection, frame, ip_at, at, text, end, pair, *rest)
+        else:
+            before = conn.variables()
+            act = partial(conn.on_segment, frame, ip_at, at, text, end, *rest)
+        report.stray(self, act, pair + frame[at : at + 4], before, seq, ack, flags, window, end - text, now)
 
     def _listener(self, pair: bytes, frame: bytes, at: int) -> Listener | None:
         """Who listens where the segment at `frame[at:]` goes to."""

@@ -47,7 +47,7 @@ class Shown:
     """What was last told of a connection, so that what is different can be told."""
 
     __slots__ = (
-        "ack_at", "ack_why", "before", "close_at", "cwnd", "keepalive_at", "lost", "queued_to", "ready", "snd_wnd",
+        "ack_at", "ack_why", "close_at", "cwnd", "keepalive_at", "lost", "queued_to", "ready", "snd_wnd",
         "ssthresh", "taken_to", "timer", "timer_at",
     )  # fmt: skip
 
@@ -62,8 +62,6 @@ class Shown:
         """How the last loss was found, for what is sent again because of it."""
         self.ack_why = ""
         """While the connection transmits: why it would send an ACK of its own."""
-        self.before: Variables | None = None
-        """While a segment is acted on: what the connection knew before."""
         conn.rtt.latest = 0
         recovery.lost_at = -1
         recovery.refuted = ""
@@ -87,15 +85,11 @@ def segment(
     """`Connection.on_segment`, shown."""
     tcb, tcp = conn.tcb, conn.tcp
     changes(conn, now)
-    shown = shown_of(conn)
-    shown.before = before = variables(conn)
+    before = variables(conn)
     seq, ack = unwrap(wire_seq, tcb.rcv_nxt), unwrap(wire_ack, tcb.snd_una)
     wnd = window if flags & SYN else window << tcb.snd_wscale
     _tell(tcp, SegmentReceived(now, conn.key, seq, ack, flags, wnd, end - text, before))
-    try:
-        conn.on_segment(frame, ip_at, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
-    finally:
-        shown.before = None
+    conn.on_segment(frame, ip_at, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
     changes(conn, now)
     _tell(tcp, SegmentTaken(now, conn.key, before, variables(conn)))
 
@@ -173,10 +167,19 @@ def changes(conn: ConnectionCore, now: Micros) -> None:
     if shown is None:
         conn.shown = Shown(conn)
         return
-    _losses(conn, shown, tell, now)
-    _windows(conn, shown, tell, now)
-    _buffers(conn, shown, tell, now)
-    _timers(conn, shown, tell, now)
+    recovery, send, acking = conn.recovery, conn.send_buffer, conn.acking
+    if conn.rtt.latest or recovery.lost_at >= 0 or recovery.refuted:
+        _losses(conn, shown, tell, now)
+    cc, snd_wnd = recovery.cc, conn.tcb.snd_wnd
+    if cc.cwnd != shown.cwnd or cc.ssthresh != shown.ssthresh or snd_wnd != shown.snd_wnd:
+        shown.cwnd, shown.ssthresh, shown.snd_wnd = cc.cwnd, cc.ssthresh, snd_wnd
+        tell(WindowChanged(now, conn.key, cc.cwnd, cc.ssthresh, snd_wnd))
+    if send.end != shown.queued_to or send.start != shown.taken_to or conn.receive_buffer.ready != shown.ready:
+        _buffers(conn, shown, tell, now)
+    if conn.timer_at != shown.timer_at or conn.timer != shown.timer or acking.at != shown.ack_at:
+        _timers(conn, shown, tell, now)
+    if conn.keepalive_at != shown.keepalive_at or conn.close_at != shown.close_at:
+        _rare_timers(conn, shown, tell, now)
 
 
 def _losses(conn: ConnectionCore, shown: Shown, tell: Sink, now: Micros) -> None:
@@ -191,13 +194,6 @@ def _losses(conn: ConnectionCore, shown: Shown, tell: Sink, now: Micros) -> None
         shown.lost = recovery.found
         tell(LossDetected(now, conn.key, recovery.found, recovery.lost_at))
         recovery.lost_at = -1
-
-
-def _windows(conn: ConnectionCore, shown: Shown, tell: Sink, now: Micros) -> None:
-    cc, snd_wnd = conn.recovery.cc, conn.tcb.snd_wnd
-    if cc.cwnd != shown.cwnd or cc.ssthresh != shown.ssthresh or snd_wnd != shown.snd_wnd:
-        shown.cwnd, shown.ssthresh, shown.snd_wnd = cc.cwnd, cc.ssthresh, snd_wnd
-        tell(WindowChanged(now, conn.key, cc.cwnd, cc.ssthresh, snd_wnd))
 
 
 def _buffers(conn: ConnectionCore, shown: Shown, tell: Sink, now: Micros) -> None:
@@ -223,6 +219,9 @@ def _timers(conn: ConnectionCore, shown: Shown, tell: Sink, now: Micros) -> None
     if conn.acking.at != shown.ack_at:
         shown.ack_at = conn.acking.at
         _timer(conn, DELAYED_ACK, shown.ack_at, tell, now)
+
+
+def _rare_timers(conn: ConnectionCore, shown: Shown, tell: Sink, now: Micros) -> None:
     if conn.keepalive_at != shown.keepalive_at:
         shown.keepalive_at = conn.keepalive_at
         _timer(conn, KEEPALIVE, shown.keepalive_at, tell, now)

@@ -6,8 +6,6 @@ It answers a retransmitted FIN, absorbs strays, and lets a new incarnation open 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import count
 from struct import Struct
@@ -19,7 +17,7 @@ from netstack.tcp import report, why
 from netstack.tcp.closed import checksummed
 from netstack.tcp.state import CLOSED, TIME_WAIT, Cause, State
 from netstack.tcp.variables import without_connection
-from netstack.units import Micros, Octets
+from netstack.units import Micros
 from netstack.wire.tcp import ACK, FIN, RST, SYN
 from netstack.wire.tcp_options import build_segment, parse
 
@@ -46,7 +44,6 @@ class TimeWait:
         "key",
         "marked",
         "rcv_nxt",
-        "shown",
         "snd_nxt",
         "tcp",
         "ts_ok",
@@ -59,8 +56,6 @@ class TimeWait:
         self.key = conn.key
         self.expires_at: Micros = now + conn.tcp.config.timewait_len
         self.marked = False
-        self.shown = False
-        """While those who watch are told of a segment, and it is acted on."""
         self.rcv_nxt = tcb.rcv_nxt
         self.snd_nxt = tcb.snd_nxt
         fin = 1 if conn.close_at else 0  # FIN-WAIT-2 without a user: Linux keeps the window as it was before the FIN
@@ -84,10 +79,6 @@ class TimeWait:
         window: int, urgent: int, now: Micros,
     ) -> None:  # fmt: skip
         """A segment for the old connection, or the SYN of a new one."""
-        if self.tcp.events is not None and not self.shown:
-            args = frame, ip_at, at, text, end, wire_seq, wire_ack, flags, window, urgent, now
-            self._show(partial(self.on_segment, *args), wire_seq, wire_ack, flags, window, end - text, now)
-            return
         seq = unwrap(wire_seq, self.rcv_nxt)
         options = parse(frame, at + 20, text)
         seg_len = end - text + (1 if flags & SYN else 0) + (1 if flags & FIN else 0)
@@ -100,7 +91,7 @@ class TimeWait:
             if options.ts_val is not None and self.ts_ok:
                 self.ts_recent = options.ts_val
             if not flags & RST:
-                self.expires_at = now + self.tcp.config.timewait_len
+                self._prolong(now)
             return
         if flags & RST:
             return
@@ -112,7 +103,7 @@ class TimeWait:
         if old:
             self.tcp.counters.mib["TcpExtPAWSEstab"] += 1
         if old or flags & ACK:
-            self.expires_at = now + self.tcp.config.timewait_len
+            self._prolong(now)
         if self._last_ack_at >= 0 and now - self._last_ack_at < self.tcp.config.invalid_ratelimit and not seg_len:
             self.tcp.counters.mib["TcpExtTCPACKSkippedTimeWait"] += 1
             return
@@ -123,19 +114,11 @@ class TimeWait:
         """What is left to know of the connection."""
         return without_connection(TIME_WAIT, self.snd_nxt, self.rcv_nxt, self._rcv_wnd)
 
-    def _show(
-        self, act: Callable[[], None], seq: int, ack: int, flags: int, window: int, length: Octets, now: Micros
-    ) -> None:
-        """Tell those who watch of a segment, before and after `act` has acted on it."""
-        before = self.expires_at
-        self.shown = True
-        try:
-            report.stray(self.tcp, act, self.key, self.variables(), seq, ack, flags, window, length, now)
-        finally:
-            self.shown = False
-        tell = self.tcp.events
-        if tell is not None and self.expires_at and self.expires_at != before:
-            tell(TimerArmed(now, self.key, report.TIME_WAIT, self.expires_at))
+    def _prolong(self, now: Micros) -> None:
+        """2 MSL from now on (3.10.7.4)."""
+        self.expires_at = now + self.tcp.config.timewait_len
+        if self.tcp.events is not None:
+            self.tcp.events(TimerArmed(now, self.key, report.TIME_WAIT, self.expires_at))
 
     def mark(self) -> None:
         """An ACK is to leave with the next transmit."""
