@@ -22,10 +22,13 @@ def about(frame: bytes) -> str:
     header = ipv4.parse(frame, at, quoted=True) if ethertype == ethernet.IPV4 else None
     if header is None:
         return "nobody said why"
+    if header.offset:
+        protocol = pretty.protocol_name(header.protocol)
+        return f"sent because: the rest of a datagram of {protocol} that is too long for one packet (RFC 791 3.2)"
     what = "a fragment of " if header.is_fragment else ""
-    if header.protocol == icmpv4.PROTOCOL and not header.offset:
+    if header.protocol == icmpv4.PROTOCOL:
         message = icmpv4.parse(frame, at + header.header_len, at + header.total_length)
-        sentence, paragraph = _ERRORS.get(message.type if message else -1, ("the user sends it", "RFC 792"))
+        sentence, paragraph = _ERRORS.get(message.type if message else -1, ("nobody here knows", "RFC 792"))
         return f"sent because: {what}ICMP that {sentence} ({paragraph})"
     if header.protocol == udp.PROTOCOL:
         return f"sent because: {what}a datagram of the user (RFC 768)"

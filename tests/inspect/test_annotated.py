@@ -8,7 +8,7 @@ import subprocess
 from random import Random
 
 import pytest
-from scapy.all import ARP, ICMP, IP, TCP, UDP, Ether, IPv6, Raw, RawPcapNgReader
+from scapy.all import ARP, ICMP, IP, TCP, UDP, Ether, IPv6, Raw, RawPcapNgReader, fragment
 
 from netstack.aio import Interface
 from netstack.config import Config
@@ -103,6 +103,18 @@ def test_noise_is_explained_too():
         "CLOSED\ndropped: tcp.no_listener; there is no connection, and nobody listens (RFC 9293 3.10.7.1)",
         "heard, and nothing new in it",
         "dropped: ethernet.too_short; shorter than an Ethernet header",
+    ]
+
+
+def test_fragments_are_explained_both_ways():
+    bench = Bench()
+    bench.rx(asks())
+    bench.rx(*fragment(to_us() / ICMP() / bytes(2000), 1480))
+    assert bench.comments()[3:] == [
+        "a fragment: kept until the others come",
+        "neighbour 192.0.2.1 at 02:00:5e:00:02:01: STALE -> DELAY",
+        "sent because: a fragment of ICMP that answers a ping (RFC 1122 3.2.2.6)",
+        "sent because: the rest of a datagram of ICMP that is too long for one packet (RFC 791 3.2)",
     ]
 
 
