@@ -5,12 +5,14 @@ that is accepted by mistake ends in a complaint about its name.
 """
 
 import re
+import ssl
 import sys
 
+import click
 import pytest
 
 from netstack import cli
-from netstack.cli.up import command, make_plan
+from netstack.cli.up import command, make_plan, tls_context
 from netstack.units import MILLISECOND
 
 GUARD = ("--netns", "a/b")
@@ -164,3 +166,11 @@ def test_the_key_log_is_an_option_or_in_the_environment(monkeypatch):
     assert planned("--tls-keylog", "a.log").keylog == "a.log"
     monkeypatch.setenv("SSLKEYLOGFILE", "env.log")
     assert planned().keylog == "env.log"
+
+
+def test_a_key_log_that_cannot_be_written_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", lambda *_: None)
+    with pytest.raises(click.ClickException, match=r"cannot write .*/missing/keys\.log: No such file or directory"):
+        tls_context("cert.pem", None, str(tmp_path / "missing" / "keys.log"))
+    context = tls_context("cert.pem", None, str(tmp_path / "keys.log"))
+    assert context.keylog_filename == str(tmp_path / "keys.log")

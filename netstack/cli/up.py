@@ -125,14 +125,15 @@ def make_plan(options: dict[str, Any]) -> Plan:
         port=options["port"], tap=options["tap"], netns=options["netns"], mtu=options["mtu"],
         offload=not options["no_offload"], fast_open=options["fastopen"], congestion_control=options["cc"],
         pcap=options["pcap"], trace=options["trace"],
-        tls=tls_context(options["tls_cert"], options["tls_key"]), keylog=options["tls_keylog"],
+        tls=tls_context(options["tls_cert"], options["tls_key"], options["tls_keylog"]),
+        keylog=options["tls_keylog"],
         access_log=options["access_log"], lifespan=options["lifespan"],
         seed=random.randrange(1_000_000) if seed is None else seed, inspect=page_port(options),
     )  # fmt: skip
 
 
-def tls_context(certificate: str | None, key: str | None) -> ssl.SSLContext | None:
-    """A server's context with this certificate; None without one."""
+def tls_context(certificate: str | None, key: str | None, keylog: str | None) -> ssl.SSLContext | None:
+    """A server's context with this certificate, its secrets logged if that is wanted; None without one."""
     if certificate is None:
         if key is not None:
             raise click.UsageError("--tls-key needs --tls-cert: the certificate that it belongs to")
@@ -142,6 +143,11 @@ def tls_context(certificate: str | None, key: str | None) -> ssl.SSLContext | No
         context.load_cert_chain(certificate, key)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; ValueError asks for a passphrase in vain
         raise click.ClickException(f"cannot use the certificate in {certificate}: {one_line(error)}") from error
+    if keylog is not None:
+        try:
+            context.keylog_filename = keylog
+        except OSError as error:
+            raise click.ClickException(f"cannot write {keylog}: {error.strerror}") from error
     return context
 
 

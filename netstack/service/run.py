@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import random
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TextIO
@@ -26,6 +27,8 @@ from netstack.service.show import Show
 from netstack.service.stop import Stop
 from netstack.service.thrift import Thrift
 from netstack.service.trace import JsonTrace
+
+logger = logging.getLogger("netstack")
 
 BACKLOG = 2_048
 LOOK_EVERY = 0.5
@@ -106,6 +109,8 @@ async def serve(
         if server.connections:
             say(f"draining {len(server.connections)} connection(s); Ctrl-C again: do not wait")
         await shut_down(server, listener, stop.requested(2))
+    for watcher, error in observers.failures:
+        logger.error("%s failed and was told no more: %r", type(watcher).__name__, error)
 
 
 async def unless_stopped(work: Coroutine[Any, Any, None], stop: Stop) -> bool:

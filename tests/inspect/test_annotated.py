@@ -36,7 +36,8 @@ class Bench:
         near, self.other = LoopbackPair(offload=True)
         self.recorder = AnnotatingRecorder(near, PcapngWriter(self.file, about=ABOUT), epoch=1_700_000_000_000_000)
         self.stack = Stack(Config(), self.recorder, Random(1))
-        Observers(self.stack.observe).add(self.recorder)
+        self.observers = Observers(self.stack.observe)
+        self.observers.add(self.recorder)
         self.now = 0
         self.stack.start(0)
 
@@ -116,6 +117,27 @@ def test_fragments_are_explained_both_ways():
         "sent because: a fragment of ICMP that answers a ping (RFC 1122 3.2.2.6)",
         "sent because: the rest of a datagram of ICMP that is too long for one packet (RFC 791 3.2)",
     ]
+
+
+def test_damaged_frames_are_commented_on_and_nothing_falls_over():
+    bench, rng = Bench(), Random(5)
+    bench.stack.tcp.listen(bytes([192, 0, 2, 2]), 80, 5)
+    good = [
+        asks(), to_us() / ICMP() / b"ping", to_us() / UDP(dport=9) / b"x", to_us(flags="MF") / UDP() / bytes(64),
+        to_us() / TCP(dport=80, flags="S", options=[("MSS", 1000), ("SAckOK", b"")]),
+        to_us() / TCP(dport=80, flags="FPU"),
+    ]  # fmt: skip
+    count = len(good) * 60
+    for n in range(count):
+        frame = bytearray(bytes(good[n % len(good)]))
+        for _ in range(rng.randrange(1, 4)):
+            frame[rng.randrange(len(frame))] ^= 1 << rng.randrange(8)
+        bench.rx(Raw(bytes(frame[: rng.choice((len(frame), rng.randrange(len(frame) + 1)))])))
+    assert bench.observers.failures == []
+    comments = bench.comments()
+    assert len(comments) > count
+    assert all(comments)
+    assert not any("never acted on" in comment for comment in comments)
 
 
 def test_a_connection_says_what_it_knew_and_why_it_spoke():
