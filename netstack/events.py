@@ -177,7 +177,7 @@ class LossRefuted(Event):
 
 @dataclass(slots=True)
 class TimerFired(Event):
-    """A named deadline of a connection (or of another layer) was reached."""
+    """A named timer of a connection went off: retransmit, reorder, loss-probe, window-probe, delayed-ack ..."""
 
     who: Any
     name: str

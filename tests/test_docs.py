@@ -137,12 +137,11 @@ def test_outputs_are_what_the_commands_print(page, block):
 
 
 def programs() -> list[tuple[str, str]]:
-    """Each ```python block of the README that a ```text block follows: (program, output)."""
-    text = README.read_text()
-    found = list(BLOCK.finditer(text))
+    """Each ```python block of a page that a ```text block follows: (program, output)."""
     return [
         (one[2], other[2])
-        for one, other in pairwise(found)
+        for text in (page.read_text() for page in PAGES)
+        for one, other in pairwise(BLOCK.finditer(text))
         if (one[1], other[1]) == ("python", "text") and text[one.end() : other.start()].isspace()
     ]
 

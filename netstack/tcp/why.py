@@ -73,7 +73,7 @@ RULES = {
     ACK_HANDSHAKE: ("the third of the handshake", "RFC 9293 3.10.7.3 fourth"),
     ACK_NO_MEMORY: ("there was no memory for what came", "RFC 9293 3.10.7.4 seventh"),
     ACK_CONGESTION: ("the peer reduced its window (CWR), maybe to one segment", "RFC 3168 6.1.3"),
-    ACK_TIME_WAIT: ("TIME-WAIT answers what comes late", "RFC 9293 3.10.7.4 eighth"),
+    ACK_TIME_WAIT: ("from TIME-WAIT: the peer's FIN is acknowledged, or what comes late", "RFC 9293 3.10.7.4 eighth"),
     TAIL_PROBE: ("the last segments of a flight have no ACK yet", "RFC 8985 7.3"),
     MTU_PROBE: ("does a larger segment arrive?", "RFC 4821 7"),
     WINDOW_PROBE: ("the peer's window is closed: is it still?", "RFC 9293 3.8.6.1"),
