@@ -8,7 +8,6 @@ import re
 import ssl
 import sys
 
-import click
 import pytest
 
 from netstack import cli
@@ -168,9 +167,13 @@ def test_the_key_log_is_an_option_or_in_the_environment(monkeypatch):
     assert planned().keylog == "env.log"
 
 
-def test_a_key_log_that_cannot_be_written_is_one_line(monkeypatch, tmp_path):
+def test_a_key_log_that_cannot_be_written_is_one_line(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", lambda *_: None)
-    with pytest.raises(click.ClickException, match=r"cannot write .*/missing/keys\.log: No such file or directory"):
-        tls_context("cert.pem", None, str(tmp_path / "missing" / "keys.log"))
-    context = tls_context("cert.pem", None, str(tmp_path / "keys.log"))
+    certificate = tmp_path / "certificate.pem"
+    certificate.touch()
+    missing = tmp_path / "missing" / "keys.log"
+    status, line = refused(capsys, "--tls-cert", str(certificate), "--tls-keylog", str(missing))
+    assert status == 1
+    assert f"cannot write {missing}: No such file or directory" in line
+    context = tls_context(str(certificate), None, str(tmp_path / "keys.log"))
     assert context.keylog_filename == str(tmp_path / "keys.log")

@@ -192,7 +192,7 @@ def _answer_syn(conn: Connection, seg: Arrival, now: Micros) -> None:
     tcb = conn.tcb
     if tcb.state is SYN_RECEIVED and seg.seq == tcb.irs:
         if not seg.flags & ACK:
-            conn.resend_syn_ack(now)  # simultaneous open: the peer's SYN again
+            conn.resend_syn_ack(why.SYN_AGAIN, now)  # simultaneous open: the peer's SYN again
             return
         if conn.listener is None:
             # Simultaneous open (3.5, Figure 8): the peer's SYN-ACK carries the ACK of our SYN.

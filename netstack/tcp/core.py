@@ -452,8 +452,9 @@ class ConnectionCore:
             and not self.tcp.memory.exhausted
         )
 
-    def resend_syn_ack(self, now: Micros) -> None:
+    def resend_syn_ack(self, how: str, now: Micros) -> None:
         """The peer sent its SYN again, or our SYN-ACK timed out."""
+        self.recovery.found, self.recovery.lost_at = how, self.tcb.iss
         if self.recovery.scoreboard.records:  # else ours has not left yet: both SYNs came in one turn
             self.recovery.scoreboard.records[0].times += 1
             self.restart_timer(now)

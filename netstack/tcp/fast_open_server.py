@@ -11,7 +11,7 @@ from errno import ECONNRESET, ETIMEDOUT
 from typing import TYPE_CHECKING
 
 from netstack.seq import MASK, unwrap
-from netstack.tcp import challenge, opening, output, timer_kind
+from netstack.tcp import challenge, opening, output, timer_kind, why
 from netstack.tcp.arrive import take_steps
 from netstack.tcp.closed import answer
 from netstack.tcp.connection import Connection
@@ -199,6 +199,7 @@ class FastOpenChild(Connection):
             recovery.on_timeout(now)
         else:
             recovery.note_timeout(now)
+            recovery.found, recovery.lost_at = why.RTO, self.tcb.iss
         if recovery.retrans_stamp < 0:
             recovery.retrans_stamp = now
         fast.timeouts += 1
@@ -240,6 +241,7 @@ def _acceptable(conn: FastOpenChild, seg: Arrival, now: Micros) -> bool:
         if not challenge.too_soon(conn, now, "TcpExtTCPACKSkippedSynRecv"):
             if conn.ecn is not None:
                 conn.ecn.on_syn_again(seg)
+            conn.recovery.found, conn.recovery.lost_at = why.SYN_AGAIN, tcb.iss
             conn.syn_due = True  # with whatever data came again
             conn.mark()
         return False

@@ -11,7 +11,7 @@ from errno import ECONNREFUSED
 from typing import TYPE_CHECKING
 
 from netstack.seq import MASK
-from netstack.tcp import challenge
+from netstack.tcp import challenge, why
 from netstack.tcp.closed import answer
 from netstack.tcp.state import Cause
 from netstack.tcp.syn_queue import deferred_timeouts
@@ -35,7 +35,7 @@ def check(conn: Connection, listener: Listener, seg: Arrival, now: Micros) -> bo
         if not challenge.too_soon(conn, now, "TcpExtTCPACKSkippedSynRecv"):
             if conn.ecn is not None:
                 conn.ecn.on_syn_again(seg)
-            conn.resend_syn_ack(now)  # the peer did not see our SYN-ACK
+            conn.resend_syn_ack(why.SYN_AGAIN, now)  # the peer did not see our SYN-ACK
         return False
     if flags & ACK and (seg.ack != tcb.iss + 1 or tcb.snd_nxt != tcb.iss + 1):
         conn.drop("ack_unacceptable", now)

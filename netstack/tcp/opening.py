@@ -135,7 +135,7 @@ def _send_syn(conn: ConnectionCore, now: Micros) -> None:
     conn.bare_segs_out += conn.active and not size  # a listener's child begins to count behind the SYN-ACK
     conn.acking.on_sent(1)
     if conn.tcp.events is not None:
-        rule = f"{why.RETRANSMISSION}: {why.RTO}" if again else why.SYN_ACK if flags & ACK else why.SYN
+        rule = why.RETRANSMISSION if again else why.SYN_ACK if flags & ACK else why.SYN
         report.sent(conn, tcb.iss, flags, field_of(tcb.rcv_wnd), size, rule, now)
     text = conn.send_buffer.read(tcb.iss + 1, size) if size else b""
     conn.path.send(_checksummed(conn, head, text), text, 0, conn.options.tos, now, conn.options.ttl or 64)
@@ -172,7 +172,7 @@ def send_early_syn_ack(conn: ConnectionCore, fast: FastOpen, now: Micros) -> Non
         mib["TcpExtTCPSynRetrans"] += 1
         conn.recovery.total_retrans += 1
     if conn.tcp.events is not None:
-        rule = f"{why.RETRANSMISSION}: {why.RTO}" if fast.answered else why.SYN_ACK
+        rule = why.RETRANSMISSION if fast.answered else why.SYN_ACK
         report.sent(conn, conn.tcb.iss, flags, field_of(fast.offered), 0, rule, now)
     fast.answered = True
     conn.path.send(_checksummed(conn, head, b""), b"", 0, conn.options.tos, now, conn.options.ttl or 64)

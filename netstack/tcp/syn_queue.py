@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from errno import ETIMEDOUT
 from typing import TYPE_CHECKING
 
+from netstack.tcp import why
 from netstack.tcp.state import Cause
 from netstack.units import SECOND, Micros
 
@@ -74,7 +75,7 @@ class SynQueue:
         conn.recovery.timeouts += 1
         conn.rtt.backoff += 1
         if not acked or timeouts >= deferred - 1:
-            conn.resend_syn_ack(now)
+            conn.resend_syn_ack(why.RTO, now)
         else:
             conn.restart_timer(now)
 

@@ -168,6 +168,7 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
         mtu_probe.black_hole(conn, probe, now)
     if state is SYN_SENT or state is SYN_RECEIVED:
         recovery.note_timeout(now)
+        recovery.found, recovery.lost_at = why.RTO, conn.tcb.iss
         recovery.cwr_due = True
         conn.syn_due = True
         board = recovery.scoreboard

@@ -34,6 +34,7 @@ RESET_ACK = "reset: unacceptable ack"
 COOKIE = "syn-ack: cookie"
 
 RTO, RACK, DUPACK, PARTIAL, TOO_BIG, RENEGED, TLP = "rto", "rack", "dupack", "partial ack", "mtu", "reneging", "tlp"
+SYN_AGAIN = "syn again"
 FOUND = {
     RTO: ("the retransmission timer fired", "RFC 6298 5.4"),
     RACK: ("something sent later has arrived, and the reordering window has passed", "RFC 8985 6.2"),
@@ -41,6 +42,7 @@ FOUND = {
     PARTIAL: ("an ACK in fast recovery left this unacknowledged", "RFC 6582 3.2"),
     TOO_BIG: ("the path does not take segments of this size", "RFC 1191 6.4"),
     RENEGED: ("the peer dropped what it had SACKed", "RFC 2018 8"),
+    SYN_AGAIN: ("the peer sent its SYN again, so it has not seen our answer", "RFC 9293 3.8.1"),
     TLP: ("a tail loss probe was the repair", "RFC 8985 7.4"),
 }
 """`LossDetected.how`: what it means, and the paragraph."""

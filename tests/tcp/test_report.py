@@ -179,6 +179,25 @@ def test_a_timeout_and_its_refutation(watched):
     assert (events[0].name, events[1].how, events[3].why) == ("retransmit", why.RTO, "retransmission: rto")
 
 
+def test_a_syn_ack_is_sent_again_by_the_timer_or_because_the_peer_asks_again(watched):
+    watched.listen().rx("S 0:0(0) <mss 1000>").tx("S. 0:0(0) ack 1")
+    told(watched)
+    watched.next().tx("S. 0:0(0) ack 1")
+    fired, lost, sent = told(watched, TimerFired, LossDetected, SegmentSent)
+    assert (fired.name, lost.how, sent.why) == ("retransmit", why.RTO, "retransmission: rto")
+    watched.rx("S 0:0(0) <mss 1000>").tx("S. 0:0(0) ack 1")
+    lost, sent = told(watched, LossDetected, SegmentSent)
+    assert (lost.how, sent.why) == (why.SYN_AGAIN, "retransmission: syn again")
+
+
+def test_our_syn_is_sent_again_by_the_timer(watched):
+    watched.connect().tx("S 0:0(0)")
+    told(watched)
+    watched.next().tx("S 0:0(0)")
+    lost, sent = told(watched, LossDetected, SegmentSent)
+    assert (lost.how, sent.why) == (why.RTO, "retransmission: rto")
+
+
 def test_a_timeout_found_needless(watched):  # RFC 5682
     watched.setup(congestion_control="reno").established(syn="mss 1000").send(30_000)
     burst(watched, 1, 10_001)
