@@ -75,7 +75,7 @@ Examples:
               help="Its private key, if that is in another file.")
 @click.option("--tls-keylog", type=click.Path(dir_okay=False), metavar="FILE", envvar="SSLKEYLOGFILE",
               show_envvar=True, help="Append the secrets of TLS, and have them in the .pcapng.")  # fmt: skip
-@click.option("--trace", type=click.Path(dir_okay=False), help="Write the stack's events as JSON lines.")
+@click.option("--trace", type=click.Path(dir_okay=False), help="Write the events of stack and server as JSON lines.")
 @click.option("--inspect", is_flag=True,
               help="A live page of the stack: at / of the built-in application, else on the next port.")  # fmt: skip
 @click.option("--inspect-port", type=click.IntRange(1, 65_535), metavar="PORT", help="Port of the live page.")
