@@ -6,7 +6,6 @@ A `Connection` of another class: so the per-segment path of those without ECN ha
 from __future__ import annotations
 
 from netstack.ip.ecn import CE, ECT_0, field
-from netstack.tcp import report
 from netstack.tcp.accecn import AccEcn
 from netstack.tcp.connection import Connection
 from netstack.tcp.emit import send_ack
@@ -46,8 +45,6 @@ class AccEcnConnection(Connection):
         window: int, urgent: int, now: Micros,
     ) -> None:  # fmt: skip
         """As `Connection.on_segment`."""
-        if self.tcp.events is not None and (self.shown is None or self.shown.before is None):
-            return report.segment(self, frame, ip_at, at, text, end, wire_seq, wire_ack, flags, window, urgent, now)
         ecn, tcb, recovery = self.ecn, self.tcb, self.recovery
         assert isinstance(ecn, AccEcn)
         if flags & SYN:
@@ -55,7 +52,7 @@ class AccEcnConnection(Connection):
             confirms = flags & ACK and flags & _ACE not in (0, ECE, _ACE)
             if confirms and self.acking.due and tcb.state.synchronized:
                 ecn.syn_codepoint, ecn.handshake_due = field(frame, ip_at), True  # 3.2.2.1: said again
-            return None
+            return
         codepoint = field(frame, ip_at)
         ecn.ace = flags >> 6 & 7
         ecn.newer = False
@@ -76,7 +73,7 @@ class AccEcnConnection(Connection):
         if predictable and self.unpredicted_data + self.unpredicted_bare == missed:
             ecn.decoder.note(recovery.delivered - delivered)
             ecn.count(self, codepoint, end - text)
-        return None
+        return
 
     def transmit(self, now: Micros) -> None:
         """RFC 9768 3.2.2.1: before anything else, a pure ACK that says what the SYN-ACK came with."""
