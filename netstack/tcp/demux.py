@@ -32,7 +32,7 @@ from netstack.tcp.options import SocketOptions
 from netstack.tcp.ports import Ports
 from netstack.tcp.replies import CHECKSUM_AT, PROTOCOL, Replies
 from netstack.tcp.segment import Arrival
-from netstack.tcp.state import CLOSED, LISTEN, Cause, State
+from netstack.tcp.state import CLOSED, LISTEN, TIME_WAIT, Cause, State
 from netstack.tcp.timers import TimerQueue
 from netstack.tcp.timewait import TimeWait, TimeWaitQueue
 from netstack.tcp.variables import without_connection
@@ -235,8 +235,8 @@ class Tcp:
         path = self.way_back(pair, now)
         if path is None:
             return None
-        iss = self._secret.iss(key, now) if iss is None else iss
-        conn = Connection(self, key, path, iss, listener.options.copy())
+        anew = iss is not None  # a new incarnation takes the place of one in TIME-WAIT
+        conn = Connection(self, key, path, self._secret.iss(key, now) if iss is None else iss, listener.options.copy())
         conn.listener = listener
         conn.tcb.ts_offset = self.timestamp_offset(pair)
         conn.tcb.state = LISTEN
@@ -246,7 +246,9 @@ class Tcp:
             conn.options.tos = seg.data[seg.ip_at + 1] & 0xFC
         hear_syn(conn, seg, now)
         ecn_setup.on_syn(conn, seg)
-        conn.move(Cause.PEER_SYN)
+        if anew:
+            conn.tcb.state = TIME_WAIT
+        conn.move(Cause.REOPENED if anew else Cause.PEER_SYN)
         conn.bare_segs_in = 1
         self.connections[key] = conn
         return conn

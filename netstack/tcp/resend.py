@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 def send_lost(conn: ConnectionCore, now: Micros) -> None:
     """What the scoreboard says is lost and not on its way again, lowest first (RFC 6675 NextSeg 1), within cwnd."""
     recovery, tcb = conn.recovery, conn.tcb
+    if conn.path.mtu != conn.path_mtu:  # the path belongs to others too, who may have learnt more of it (RFC 1191 6.3)
+        conn.on_path_mtu(now)
     board, mss = recovery.scoreboard, conn.send_mss
     edge = tcb.snd_una + tcb.snd_wnd
     sent_any, pace = False, recovery.pace

@@ -180,6 +180,15 @@ def test_other_connections_to_the_same_host_learn_of_the_path(wire):  # RFC 1191
     other.send(1460).tx(". 1:961(960) ack 1").tx("P. 961:1461(500) ack 1")
 
 
+def test_what_is_sent_again_fits_what_others_learnt_of_the_path(wire):  # RFC 1191 6.3
+    wire.established().send(1460).tx("P. 1:1461(1460) ack 1")
+    other = wire.another(50_000).established().send(1460).tx("P. 1:1461(1460) ack 1")
+    wire.rx_icmp(icmpv4.FRAGMENTATION_NEEDED, seq=1, mtu=1000).tx(". 1:961(960) ack 1").tx("P. 961:1461(500) ack 1")
+    other.after(300 * MILLISECOND)
+    for each in (other, wire):
+        each.tx(". 1:961(960) ack 1")
+
+
 def test_the_path_is_believed_to_take_more_again_after_ten_minutes(wire):  # RFC 1191 6.3
     wire.established().send(1460).tx("P. 1:1461(1460) ack 1").rx_icmp(icmpv4.FRAGMENTATION_NEEDED, seq=1, mtu=1000)
     wire.tx(". 1:961(960) ack 1").tx("P. 961:1461(500) ack 1").rx(". 1:1(0) ack 1461").quiet(600 * SECOND)

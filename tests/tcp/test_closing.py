@@ -4,6 +4,7 @@ from errno import ECONNRESET, EPIPE, ETIMEDOUT
 
 import pytest
 
+from netstack.events import StateChanged
 from netstack.tcp.readiness import HANGUP, READABLE
 from netstack.tcp.state import (
     CLOSE_WAIT,
@@ -15,6 +16,7 @@ from netstack.tcp.state import (
     LAST_ACK,
     SYN_RECEIVED,
     TIME_WAIT,
+    Cause,
 )
 from netstack.units import MILLISECOND, SECOND
 from tests.script import FULL
@@ -244,7 +246,10 @@ def test_time_wait_carries_timestamps(wire):  # RFC 7323 3.2
 
 
 def test_time_wait_reopens_for_a_later_sequence_number(wire):  # 3.6.1, RFC 6191 2: the ISN alone suffices
-    _time_wait(wire).rx("S 1000:1000(0) <mss 1460>").tx("S. 65539:65539(0) ack 1001").state(SYN_RECEIVED)
+    told, watcher = [], _time_wait(wire).stack.tcp.events
+    wire.stack.observe(lambda event: (told.append(event), watcher is None or watcher(event)))
+    wire.rx("S 1000:1000(0) <mss 1460>").tx("S. 65539:65539(0) ack 1001").state(SYN_RECEIVED)
+    assert Cause.REOPENED in [event.cause for event in told if isinstance(event, StateChanged)]
     wire.rx(". 1001:1001(0) ack 65540").state(ESTABLISHED)
 
 
