@@ -24,10 +24,13 @@ from tests.replay.lines import HANDSHAKE, Capture, path, replay
 def test_recording_anew(name, states, tmp_path):
     require_tap()
     scenario = next(each for each in SCENARIOS if each.name == name)
-    record(scenario, tmp_path)
-    assert not [each for each in netns.listnetns() if each.startswith(f"record-{os.getpid()}-")]
-    verdict = replay((tmp_path / f"{name}.pcap").read_bytes())
-    assert verdict.status is Status.SAME, verdict.reason
+    for _ in range(3):  # two programs have to close within 15 ms of each other, which a busy machine may not let them
+        record(scenario, tmp_path)
+        assert not [each for each in netns.listnetns() if each.startswith(f"record-{os.getpid()}-")]
+        verdict = replay((tmp_path / f"{name}.pcap").read_bytes())
+        assert verdict.status is Status.SAME, verdict.reason
+        if path(verdict) == states:
+            break
     assert path(verdict) == states
 
 
