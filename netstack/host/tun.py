@@ -106,13 +106,16 @@ def set_link(settings: Mapping[str, str], address: bytes) -> None:
 
 
 def set_sysctl(name: str, value: str) -> bool:
-    """Set one sysctl of this namespace; False when there is no such thing here, or not that value."""
+    """Set one sysctl of this namespace; False when there is no such thing. ValueError: it does not take `value`."""
     if not name.startswith("net.") or "/" in name or ".." in name:
         return False
-    with contextlib.suppress(OSError):
+    try:
         Path("/proc/sys", *name.split(".")).write_text(value + "\n")
-        return True
-    return False
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise ValueError(f"{name}={value}") from error
+        return False
+    return True
 
 
 def open_sniffer() -> socket.socket:

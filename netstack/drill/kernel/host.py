@@ -118,7 +118,16 @@ class KernelHost:
             asked = " ".join(f"{name}={value}" for name, value in link.items())
             raise Unsupported(f"this kernel refuses {asked}: {error.args[-1]}") from None
         sysctls = {name: value for name, value in settings.items() if not name.startswith(_OF_LINK)}
-        ignored = [f"{name}={value}" for name, value in sysctls.items() if not set_sysctl(name, value)]
+        ignored = []
+        for name, value in sysctls.items():
+            try:
+                known = set_sysctl(name, value)
+            except ValueError as error:
+                if name != _CONGESTION:
+                    raise Unsupported(f"this kernel refuses {error}") from None
+                known = False
+            if not known:
+                ignored.append(f"{name}={value}")
         if (algorithm := settings.get(_CONGESTION)) is not None:
             self.sockets.congestion = ""
             refused = f"{_CONGESTION}={algorithm}"
