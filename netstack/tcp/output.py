@@ -123,7 +123,10 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
         _restart_after_idle(conn, now)
         conn.chrono.start(BUSY, now)
     before = tcb.snd_nxt
-    stop_at = before + min(conn.tcp.config.limit_output, MOST_SEGMENTS * conn.send_mss)
+    mss = conn.send_mss
+    whole = most_at_once(mss)
+    # The limit in whole super-segments: a small frame at the end of each go would cost as much as a large one.
+    stop_at = before + min(-(-conn.tcp.config.limit_output // whole) * whole, MOST_SEGMENTS * mss)
     limited = False
     while pieces and pieces[0].end <= before:
         del pieces[0]
