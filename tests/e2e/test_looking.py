@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -76,6 +77,7 @@ def test_ss_beside_the_kernels_ss_and_nothing_left_when_the_stack_has_gone():
         )  # fmt: skip
 
 
+@pytest.mark.skipif(shutil.which("tcpdump") is None, reason="no tcpdump to compare with")
 def test_tcpdump_beside_the_kernels_on_the_same_tap(tmp_path):
     with running("--tap", TAP) as up:
         one_request = "tcp port 8080 and (tcp[tcpflags] & (tcp-syn + tcp-fin) != 0 or greater 300)"
