@@ -54,34 +54,22 @@ class UserCalls(ConnectionCore):
         if not self.plain and (self.fin_queued or self.tcb.state is CLOSED or self.tcb.state is TIME_WAIT):
             raise BrokenPipeError(EPIPE, "Broken pipe")
         size = len(data)
-        buffer = self.send_buffer
-        if buffer.end - buffer.start + size > self.send_freely:
-            return self._send_sparingly(data, size, more)
-        if size:
-            if buffer.end - self.tcb.snd_nxt + size > self.size_goal or more or self.more or self.pieces:
-                write_queue.add(self, size, more)
-            buffer.append(data)
-            if not self.marked:
-                self.marked = True
-                self.tcp.ready.append(self)
-            if self.tcp.events is not None:
-                report.changes(self, self.tcp.now)
-        return size
-
-    def _send_sparingly(self, data: bytes, size: Octets, more: bool) -> Octets:
-        """The rest of `send`, when it has to be asked how much more may be queued."""
-        space = send_room.room(self)
-        if size > space:
+        buffer, tcp = self.send_buffer, self.tcp
+        asks = buffer.end - buffer.start + size > self.send_freely
+        if asks and size > (space := send_room.room(self)):
             self.starved = True
             data, size = data[:space], space
         if size:
-            write_queue.add(self, size, more)
-            self.send_buffer.append(data)
-            if len(self.send_buffer) > self.charged:
-                self.tcp.memory.settle(self)
-            self.mark()
-            if self.tcp.events is not None:
-                report.changes(self, self.tcp.now)
+            if buffer.end - self.tcb.snd_nxt + size > self.size_goal or more or self.more or self.hold or self.pieces:
+                write_queue.add(self, size, more)
+            buffer.append(data)
+            if asks and len(buffer) > self.charged:
+                tcp.memory.settle(self)
+            if not self.marked:
+                self.marked = True
+                tcp.ready.append(self)
+            if tcp.events is not None:
+                report.changes(self, tcp.now)
         return size
 
     def send_urgent(self, data: bytes, more: bool = False) -> Octets:
