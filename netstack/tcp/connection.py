@@ -129,10 +129,14 @@ class Connection(UserCalls):
             self.unpredicted_bare += 1
         self.keepalives_out = 0
         seq, ack = unwrap(wire_seq, tcb.rcv_nxt), unwrap(wire_ack, tcb.snd_una)
-        seg = Arrival(frame, ip_at, text, end, at + 20, seq, ack, flags, window, urgent)
-        if tcb.state is SYN_SENT:
+        self.take(Arrival(frame, ip_at, text, end, at + 20, seq, ack, flags, window, urgent), now)
+
+    def take(self, seg: Arrival, now: Micros) -> None:
+        """What header prediction did not prove: the whole of 3.10.7."""
+        state = self.tcb.state
+        if state is SYN_SENT:
             opening.syn_sent_arrives(self, seg, now)
-        elif tcb.state is not CLOSED:
+        elif state is not CLOSED:
             segment_arrives(self, seg, now)
 
     def deliver(self, data: bytes | memoryview, push: bool, now: Micros) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from errno import ECONNRESET, ETIMEDOUT
 from typing import TYPE_CHECKING
 
-from netstack.seq import MASK, unwrap
+from netstack.seq import MASK
 from netstack.tcp import challenge, opening, output, timer_kind, why
 from netstack.tcp.arrive import take_steps
 from netstack.tcp.closed import answer
@@ -115,19 +115,9 @@ class FastOpenChild(Connection):
         output.transmit(self, now)
         self.fin_queued = waits
 
-    def _arrive(
-        self, frame: bytes, ip_at: int, at: int, text: int, end: int, wire_seq: int, wire_ack: int, flags: int,
-        window: int, urgent: int, now: Micros,
-    ) -> None:  # fmt: skip
-        tcb = self.tcb
-        if end > text:
-            self.data_segs_in += 1
-            self.unpredicted_data += 1
-        else:
-            self.bare_segs_in += 1
-            self.unpredicted_bare += 1
-        seq, ack = unwrap(wire_seq, tcb.rcv_nxt), unwrap(wire_ack, tcb.snd_una)
-        seg = Arrival(frame, ip_at, text, end, at + 20, seq, ack, flags, window, urgent)
+    def take(self, seg: Arrival, now: Micros) -> None:
+        """The handshake may be completed by it; until it is, a bad ACK is answered with a RST."""
+        tcb, ack = self.tcb, seg.ack
         if not _acceptable(self, seg, now):
             return
         if tcb.iss < ack <= tcb.snd_nxt:
