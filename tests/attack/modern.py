@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-import traceback
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -17,7 +15,7 @@ from netstack.tcp import fast_open_client
 from netstack.tcp.fast_open import cookie
 from netstack.units import SECOND
 from netstack.wire import tcp, tcp_options
-from tests.attack.fuzz import PORTS, TEXT, US, Fight
+from tests.attack.fuzz import PORTS, TEXT, US, Fight, main
 
 ACE = tcp.AE | tcp.CWR | tcp.ECE
 
@@ -92,31 +90,5 @@ class ModernFight(Fight):
         self.note(f"| connect {conn.local[1]} > {conn.remote} with {taken}")
 
 
-def fight(seed: int, steps: int = 400) -> None:
-    """One run; what goes wrong is raised with the seed and the last steps."""
-    one = ModernFight(Random(seed))
-    try:
-        one.run(steps)
-    except Exception as error:
-        error.add_note(f"seed {seed}, {steps} steps, mtu {one.device.mtu}; the last of them:\n" + "\n".join(one.log))
-        raise
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="A long campaign with Fast Open and accurate ECN.")
-    parser.add_argument("--seeds", type=int, default=100)
-    parser.add_argument("--first", type=int, default=0)
-    arguments = parser.parse_args()
-    failed = []
-    for seed in range(arguments.first, arguments.first + arguments.seeds):
-        try:
-            fight(seed)
-        except Exception:
-            failed.append(seed)
-            traceback.print_exc()
-    print(f"{arguments.seeds} fights, lost: {failed or 'none'}")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("A long campaign with Fast Open and accurate ECN.", ModernFight))

@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from tests.attack import modern
 from tests.attack.fuzz import fight
+from tests.attack.modern import ModernFight
 
 CAMPAIGN = int(os.environ.get("NETSTACK_CAMPAIGN", "1"))
 
@@ -20,4 +20,4 @@ def test_whatever_peers_and_users_do(seed):
 
 @pytest.mark.parametrize("seed", range(10 * CAMPAIGN))
 def test_with_fast_open_and_accurate_ecn_too(seed):
-    modern.fight(seed)
+    fight(seed, kind=ModernFight)
