@@ -128,6 +128,11 @@ def _told(outcome: Outcome, explain: bool, verbose: bool) -> str:
     return "\n".join(lines)
 
 
+def _printable(text: str) -> str:
+    """XML 1.0 has no way to write most control characters, and a script may hold them."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
+
+
 def _write_junit(path: Path, outcomes: list[Outcome]) -> None:
     suite = ElementTree.Element("testsuite", name="netstack drill", tests=str(len(outcomes)))
     suite.set("failures", str(sum(outcome.status == FAILED for outcome in outcomes)))
@@ -138,10 +143,10 @@ def _write_junit(path: Path, outcomes: list[Outcome]) -> None:
         folder, _, name = outcome.name.rpartition("/")
         case = ElementTree.SubElement(suite, "testcase", name=name, classname=folder, time=f"{outcome.elapsed:.3f}")
         if outcome.status == FAILED:
-            failure = ElementTree.SubElement(case, "failure", message=outcome.message)
-            failure.text = outcome.report()
+            failure = ElementTree.SubElement(case, "failure", message=_printable(outcome.message))
+            failure.text = _printable(outcome.report())
         elif outcome.status == SKIPPED:
-            ElementTree.SubElement(case, "skipped", message=outcome.message)
+            ElementTree.SubElement(case, "skipped", message=_printable(outcome.message))
     try:
         ElementTree.ElementTree(suite).write(path, encoding="utf-8", xml_declaration=True)
     except OSError as error:

@@ -8,6 +8,8 @@ from netstack.drill.nodes import Apply, Array, Call, Expression, Symbols, Text, 
 from netstack.drill.nodes import Struct as Braces
 from netstack.drill.outcome import Unsupported
 from netstack.drill.symbols import integer
+from netstack.tcp.info_layout import HEAD as INFO_HEAD
+from netstack.tcp.info_layout import decode
 
 _LINGER = Struct("<ii")
 _TIMEVAL = Struct("<qq")
@@ -34,7 +36,7 @@ def size(call: Call, index: int) -> int:
 
 
 def address(item: Expression, default: Address) -> Address:
-    """A socket address; `...` means the default of that end."""
+    """A socket address; `...` for the whole of it or for a part means the default."""
     if isinstance(item, Unspecified):
         return default
     if not isinstance(item, Braces):
@@ -44,6 +46,10 @@ def address(item: Expression, default: Address) -> Address:
         raise Unsupported("an address of family AF_UNSPEC")
     port = item.get("sin_port") or item.get("sin6_port")
     host = item.get("sin_addr") or item.get("sin6_addr")
+    if isinstance(host, Unspecified):
+        host = None
+    if isinstance(port, Unspecified):
+        port = None
     return (default[0] if host is None else _host(host, len(default[0])), default[1] if port is None else integer(port))
 
 
@@ -62,9 +68,8 @@ def _host(item: Expression, octets: int) -> bytes:
 
 
 def buffer(item: Expression, octets: int) -> bytes:
-    """What to send: zeros for `...`, else the text given, cut or filled up to `octets`."""
-    text = item.value.encode()[:octets] if isinstance(item, Text) else b""
-    return text.ljust(octets, b"\0")
+    """What to send: zeros, also where the script has a text, for the payload of every packet is compared with zeros."""
+    return bytes(octets)
 
 
 def iovec(item: Expression) -> list[tuple[Expression, int]]:
@@ -117,9 +122,27 @@ def option_value(item: Expression, length: Expression) -> bytes:
             raise Unsupported(f"an option value with the member {item.members[0].name if item.members else '(none)'}")
         case Array(()):
             return b""
+        case Array(items) if len(items) > 1:
+            return b"".join((integer(one) & 0xFFFF_FFFF).to_bytes(4, "little") for one in items)
     value = integer(item)
     width = octets if octets in (1, 2, 4, 8) else 4
     return (value & (1 << 8 * width) - 1).to_bytes(width, "little")
+
+
+def info_differs(item: Expression, got: bytes) -> str:
+    """What is wrong with struct tcp_info, of which the script names some members; "" when they are as expected."""
+    if not isinstance(item, Braces) or len(got) < INFO_HEAD:
+        return ""
+    info = decode(got)
+    for member in item.members:
+        name = member.name.removeprefix("tcpi_")
+        if isinstance(member.value, Unspecified):
+            continue
+        if name not in info:
+            raise Unsupported(f"TCP_INFO without {member.name}")
+        if info[name] != (wanted := integer(member.value)):
+            return f"expected {member.name}={wanted}, got {info[name]}"
+    return ""
 
 
 def option_differs(item: Expression, got: bytes) -> str:

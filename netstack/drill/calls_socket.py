@@ -5,9 +5,10 @@ from ipaddress import ip_address
 
 from netstack.drill import arguments as args
 from netstack.drill.call_base import CallBase, Conclude, Prepared, count, result_of, zero
-from netstack.drill.constants import AF_INET, AF_INET6, F_SETFL, FIONBIO
+from netstack.drill.constants import AF_INET, AF_INET6, F_GETFD, F_SETFL, FIONBIO, IPPROTO_TCP, TCP_INFO
+from netstack.drill.freebsd import WITHOUT_EFFECT
 from netstack.drill.host import Address
-from netstack.drill.nodes import Array, Call, Unspecified
+from netstack.drill.nodes import Array, Call, Symbols, Unspecified
 from netstack.drill.symbols import integer
 
 
@@ -97,30 +98,34 @@ class SocketCalls(CallBase):
         return "ioctl", (self.live(call), request, value), answered
 
     def _setsockopt(self, call: Call) -> Prepared:
+        match args.argument(call, 2):
+            case Symbols((name,)) if name in WITHOUT_EFFECT:
+                return "fcntl", (self.live(call), F_GETFD, 0), lambda _: (0, [])  # all that can be wrong: descriptor
         value = args.option_value(args.argument(call, 3), args.argument(call, 4))
         return "setsockopt", (self.live(call), args.number(call, 1), args.number(call, 2), value), zero
 
     def _getsockopt(self, call: Call) -> Prepared:
         expected, length = args.argument(call, 3), args.number(call, 4, 4)
+        level, option = args.number(call, 1), args.number(call, 2)
 
         def answered(got: bytes) -> tuple[int, list[str]]:
-            wrong = args.option_differs(expected, got)
+            differs = args.info_differs if (level, option) == (IPPROTO_TCP, TCP_INFO) else args.option_differs
+            wrong = differs(expected, got)
             return 0, [f"option: {wrong}"] if wrong else []
 
-        level, option = args.number(call, 1), args.number(call, 2)
         return "getsockopt", (self.live(call), level, option, max(0, min(length, 65_536))), answered
 
     def _getsockname(self, call: Call) -> Prepared:
-        return self._name_of("getsockname", call, self.connections.local)
+        return self._name_of("getsockname", call)
 
     def _getpeername(self, call: Call) -> Prepared:
-        return self._name_of("getpeername", call, self.connections.remote)
+        return self._name_of("getpeername", call)
 
-    def _name_of(self, name: str, call: Call, default: Address) -> Prepared:
+    def _name_of(self, name: str, call: Call) -> Prepared:
         expected = args.argument(call, 1)
 
         def told(address: Address) -> tuple[int, list[str]]:
-            wanted = address if isinstance(expected, Unspecified) else args.address(expected, default)
+            wanted = args.address(expected, address)
             return 0, [] if wanted == address else [f"address: expected {_shown(wanted)}, got {_shown(address)}"]
 
         return name, (self.live(call),), told

@@ -17,7 +17,7 @@ from netstack.drill.nodes import (
     UdpDatagram,
     WindowScale,
 )
-from netstack.drill.notation import FLAG_ORDER, flags, option, options
+from netstack.drill.notation import FLAG_ORDER, flags, option, options, quoted
 from netstack.drill.observe import Observed
 from netstack.drill.tcp_options import encode_all
 from netstack.units import Micros
@@ -172,4 +172,12 @@ def _icmp(wanted: IcmpMessage, got: IcmpMessage, version: int) -> list[str]:
     found += _field("ICMP code", code, icmp_names.code_number(got.type, got.code, version))
     if wanted.mtu is not None:
         found += _field("mtu", wanted.mtu, got.mtu)
+    if wanted.ident is not None:
+        found += _field("id", wanted.ident, got.ident)
+    if wanted.quoted is not None:
+        came = got.quoted
+        if wanted.quoted.kind == "raw" and came is not None and came.kind != "raw":
+            came = None  # the octets as such: how many of them are quoted is not the script's to say
+        if came is not None or wanted.quoted.kind != "raw":
+            found += _field("quoted", quoted(wanted.quoted), quoted(came) if came is not None else "nothing")
     return found

@@ -1,5 +1,7 @@
 """The names that scripts may use, and their numbers on Linux (x86-64 and the other usual architectures)."""
 
+from netstack.drill.freebsd import ALIASES
+
 AF_INET, AF_INET6 = 2, 10
 SOCK_STREAM, SOCK_DGRAM = 1, 2
 SOCK_NONBLOCK, SOCK_CLOEXEC = 0x800, 0x80000
@@ -7,7 +9,8 @@ IP_MTU_DISCOVER = 10
 IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_IPV6 = 0, 6, 17, 41
 SOL_SOCKET, SO_DEBUG, SO_ERROR = 1, 1, 4
 O_NONBLOCK, O_RDWR = 0x800, 2
-F_GETFL, F_SETFL = 3, 4
+F_GETFD, F_GETFL, F_SETFL = 1, 3, 4
+TCP_INFO = 11
 SIOCINQ, SIOCOUTQ, SIOCOUTQNSD, FIONBIO, SIOCATMARK = 0x541B, 0x5411, 0x894B, 0x5421, 0x8905
 POLLIN, POLLPRI, POLLOUT, POLLERR, POLLHUP, POLLNVAL, POLLRDHUP = 1, 2, 4, 8, 16, 32, 0x2000
 SHUT_RD, SHUT_WR, SHUT_RDWR = 0, 1, 2
@@ -117,3 +120,9 @@ _EPOLL = {
     "EPOLL_CLOEXEC": 0x80000,
 }  # fmt: skip
 NUMBERS = {**SO, **TCP, **IP, **_MSG, **_MISC, **_EPOLL, **CODE_NAMES}
+NUMBERS.update({theirs: NUMBERS[ours] for theirs, ours in ALIASES.items()})
+SIZES = {
+    "int": 4, "unsigned": 4, "socklen_t": 4, "u32": 4, "uint32_t": 4, "char": 1, "long": 8, "size_t": 8,
+    "struct linger": 8, "struct timeval": 16, "struct sockaddr_in": 16, "struct sockaddr_in6": 28,
+}  # fmt: skip
+"""What `sizeof` may be asked for."""

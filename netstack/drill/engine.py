@@ -57,6 +57,8 @@ class Run:
         self.counted: dict[str, int] = {}
         """Counters when the script last looked."""
         self.line = 0
+        self.begun = False
+        """A packet or a call has been: until then a command is what an init command would be."""
 
     def execute(self) -> None:
         """Run every event, then the code. Raises Mismatch, Unsupported or ScriptError."""
@@ -110,6 +112,7 @@ class Run:
                 self._command(event, action)
 
     def _inject(self, event: Event, packet: Packet) -> None:
+        self.begun = True
         flow = self.connections.inbound(packet)
         body = packet.body
         towards = inbound.with_ports(flow, body) if isinstance(body, TcpSegment | UdpDatagram) else flow
@@ -121,6 +124,7 @@ class Run:
         self.host.inject(octets, gso)
 
     def _call(self, event: Event, call: Call, due: Due) -> None:
+        self.begun = True
         at = self.host.now()
         head = call_text(event.text)
         started = self.calls.begin(call)
@@ -166,9 +170,10 @@ class Run:
         self._reap()
 
     def _command(self, event: Event, command: Command) -> None:
-        settings = read_settings(command.text, self.read, usual=False)
-        if settings.refused or settings.ignored:
+        settings = read_settings(command.text, self.read, usual=not self.begun)
+        if settings.refused or (settings.ignored and self.begun):
             raise Unsupported(f"the command `{settings.refused or settings.ignored[0]}`")
+        self.ignored += settings.ignored
         self.timeline.append(Entry(self.host.now(), f"`{' '.join(command.text.split())}`", event.line))
         self.ignored += self.host.configure(settings.values)
         if settings.recount:

@@ -33,13 +33,16 @@ from netstack.drill.outcome import Unsupported
 from netstack.drill.tcp_options import LONGEST, encode_all
 
 ECN_BITS = {None: 0, "noecn": 0, "ect1": 1, "ect0": 2, "ect01": 2, "ce": 3}
-MOST_ACKED = 1460
+MOST_PAYLOAD = 65_535 - 20 - 60
+"""Octets that fit in one IP packet behind the longest TCP header."""
 
 
 def build(packet: Packet, flow: Flow, line: int) -> bytes:
     """The IP packet that `packet` stands for, on the connection `flow`."""
     if packet.headers:
         raise Unsupported(f"outer header {packet.headers[0].kind}")
+    if isinstance(packet.body, TcpSegment | UdpDatagram) and packet.body.length > MOST_PAYLOAD:
+        raise ScriptError(line, f"an inbound packet carries at most {MOST_PAYLOAD} octets")
     match packet.body:
         case TcpSegment() as segment:
             if segment.encapsulation is not None:
@@ -52,8 +55,6 @@ def build(packet: Packet, flow: Flow, line: int) -> bytes:
             transport = _icmp(message, flow, line)
         case other:
             raise Unsupported(f"protocol {other.name}")
-    if len(transport) + 20 > 65_535:
-        raise ScriptError(line, "an inbound packet is at most 65535 octets")
     tos, ttl, label = _ip_numbers(packet.ip)
     return build_ip(flow.remote[0], flow.local[0], protocol, transport, tos=tos, ttl=ttl, flowlabel=label)
 

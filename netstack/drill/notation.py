@@ -11,6 +11,7 @@ from netstack.drill.nodes import (
     Nop,
     OtherProtocol,
     Packet,
+    Quoted,
     RawOptions,
     Sack,
     SackPermitted,
@@ -111,17 +112,21 @@ def body(item: TcpSegment | UdpDatagram | IcmpMessage | OtherProtocol) -> str:
             return segment(item)
         case UdpDatagram(length, ports):
             return f"udp {f'{ports[0]} > {ports[1]} ' if ports else ''}({length})"
-        case IcmpMessage(kind, code, mtu, ident, quoted):
+        case IcmpMessage(kind, code, mtu, ident, complaint):
             parts = [f"icmp {kind} {code}"]
             parts += [f"mtu {mtu}"] if mtu is not None else []
             parts += [f"id {ident}"] if ident is not None else []
-            if quoted is not None and quoted.kind == "tcp":
-                parts.append(f"[{quoted.seq}:{quoted.seq + quoted.length}({quoted.length})]")
-            elif quoted is not None:
-                parts.append(f"[{quoted.kind} ({quoted.length})]")
+            parts += [quoted(complaint)] if complaint is not None else []
             return " ".join(parts)
         case OtherProtocol(name):
             return name
+
+
+def quoted(item: Quoted) -> str:
+    """`[1:1001(1000)]`, `[udp (len)]`, `[raw (len)]`"""
+    if item.kind == "tcp":
+        return f"[{item.seq}:{item.seq + item.length & 0xFFFF_FFFF}({item.length})]"
+    return f"[{item.kind} ({item.length})]"
 
 
 def packet(item: Packet) -> str:

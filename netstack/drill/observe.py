@@ -12,6 +12,7 @@ from netstack.drill.codec import (
     TCP,
     Datagram,
     checksum_holds,
+    parse_ip,
 )
 from netstack.drill.flow import Flow
 from netstack.drill.nodes import (
@@ -19,6 +20,7 @@ from netstack.drill.nodes import (
     IpFields,
     OtherProtocol,
     Packet,
+    Quoted,
     Sack,
     TcpOption,
     TcpSegment,
@@ -30,6 +32,7 @@ from netstack.units import Micros, Octets
 
 ECN_NAMES = ("noecn", "ect1", "ect0", "ce")
 """RFC 3168 section 5, by the two low bits of TOS."""
+ECHOES = {"echo", "echo_request", "echo_reply"}
 _FROM_LAST = frozenset("FP")
 _MAY_DIFFER = _FROM_LAST | {"W"}
 
@@ -68,8 +71,7 @@ def observe(at: Micros, datagram: Datagram, flow: Flow | None) -> Observed:
     if datagram.protocol == IPPROTO_UDP and len(datagram.payload) >= 8:
         body = UdpDatagram(len(datagram.payload) - 8, datagram.ports)
     elif datagram.protocol in (ICMP, ICMPV6) and len(datagram.payload) >= 8:
-        kind, code = icmp_names.names(datagram.payload[0], datagram.payload[1], datagram.version)
-        body = IcmpMessage(kind, code, int.from_bytes(datagram.payload[6:8], "big") or None)
+        body = _observe_icmp(datagram, flow)
     else:
         body = OtherProtocol(f"protocol {datagram.protocol}")
     return Observed(at, Packet(False, body, ip), datagram, faults)
@@ -100,6 +102,28 @@ def _observe_tcp(at: Micros, datagram: Datagram, flow: Flow, ip: IpFields, fault
     )
     reserved = word >> 9 & 7
     return Observed(at, Packet(False, segment, ip), datagram, faults, reserved, header, seq, ack, raw)
+
+
+def _observe_icmp(datagram: Datagram, flow: Flow) -> IcmpMessage:
+    octets = datagram.payload
+    kind, code = icmp_names.names(octets[0], octets[1], datagram.version)
+    if kind in ECHOES:
+        return IcmpMessage(kind, code, ident=int.from_bytes(octets[4:6], "big"), quoted=Quoted("raw", len(octets) - 8))
+    mtu = int.from_bytes(octets[6:8] if datagram.version == 4 else octets[4:8], "big") or None
+    return IcmpMessage(kind, code, mtu, quoted=_quoted(octets[8:], flow))
+
+
+def _quoted(octets: bytes, flow: Flow) -> Quoted:
+    """What an error quotes, which came from the remote end: RFC 792's first eight octets at least."""
+    inner = parse_ip(octets)
+    if inner is None or len(inner.payload) < 8 or inner.protocol not in (IPPROTO_TCP, IPPROTO_UDP):
+        return Quoted("raw", len(octets))
+    if inner.protocol == IPPROTO_UDP:
+        return Quoted("udp", int.from_bytes(inner.payload[4:6], "big") - 8)
+    header = (inner.payload[12] >> 4) * 4 if len(inner.payload) > 12 else 20
+    seq = flow.ack_to_script(int.from_bytes(inner.payload[4:8], "big"))
+    total = int.from_bytes(octets[2:4], "big") - 20 if inner.version == 4 else int.from_bytes(octets[4:6], "big")
+    return Quoted("tcp", total - header, seq)
 
 
 def _mapped(option: TcpOption, flow: Flow) -> TcpOption:

@@ -15,10 +15,12 @@ _TIME = r"\d+\.(?!\.\.)\d*|\.(?!\.)\d+|\d+"
 
 def parse(text: str, name: str = "script", defined: dict[str, str] | None = None) -> Script:
     """The script in `text`; `name` is for messages, `defined` adds to its own --define. Raises ScriptError."""
+    text = text.removeprefix("\ufeff")
     options, _ = split_options(text)
     symbols = {**definitions(options), **(defined or {})}
     text = conditional(text, symbols)
     options, at = split_options(text)
+    symbols = {**definitions(options), **symbols}
     scanner = Scanner(text[:at] + substitute(text[at:], {**GIVEN, **symbols}), at)
     init = _command(scanner)
     events: list[Event] = []
@@ -106,4 +108,4 @@ def _check_times(events: list[Event]) -> None:
 
 
 def _squeezed(text: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"//[^\n]*|/\*.*?\*/", " ", text, flags=re.S)).strip()
+    return re.sub(r"\s+", " ", re.sub(r"//[^\n]*|/\*.*?\*/|#[^\n]*", " ", text, flags=re.S)).strip()

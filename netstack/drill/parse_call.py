@@ -73,12 +73,17 @@ def _expression(scanner: Scanner, depth: int) -> Expression:
     if scanner.take(r"\{"):
         return Struct(_members(scanner, depth))
     if scanner.peek('"'):
-        return _string(scanner)
+        text = _string(scanner)
+        scanner.take(r"\.\.\.")  # "abc"...: a buffer that begins so
+        return text
     if scanner.peek(rf"{_ATOM}\s*\|(?!\|)"):
         return _symbols(scanner)
     if number := scanner.take(_NUMBER):
         return _number(scanner, number)
+    scanner.take("&(?=[A-Za-z_])")  # inet_pton(AF_INET, "192.0.2.1", &sin_addr)
     name = scanner.need(r"[A-Za-z_]\w*", "a value")
+    if name == "sizeof" and (type_ := scanner.groups(r"\(\s*((?:struct\s+)?\w+)\s*\)")):
+        return Apply(name, (Text(" ".join((type_[0] or "").split())),))
     if scanner.take(r"\("):
         return Apply(name, _items(scanner, r"\)", ")", depth))
     return Symbols((name,))
@@ -113,7 +118,11 @@ def _member(scanner: Scanner, depth: int) -> Member:
         if scanner.take("="):
             return Member(name, index, _expression(scanner, depth + 1))
     scanner.at = start  # not "name =": a bare value
-    return Member("", None, _expression(scanner, depth + 1))
+    value = _expression(scanner, depth + 1)
+    match value:
+        case Apply("inet_pton", (_, address, Symbols((target,)))):
+            return Member(target, None, address)  # it writes into that member
+    return Member("", None, value)
 
 
 def _string(scanner: Scanner) -> Text:

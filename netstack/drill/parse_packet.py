@@ -164,6 +164,7 @@ def _quoted(scanner: Scanner) -> Quoted | None:
     if kind := scanner.take(r"(?:udp|raw)\b"):
         quoted = Quoted(kind, _length(scanner))
     else:
+        scanner.take(r"tcp\b")
         seq, length, _ = _sequence(scanner)
         quoted = Quoted("tcp", length, seq)
     scanner.need(r"\]", "] after what the ICMP message quotes")

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from netstack.drill.nodes import ScriptError
 
 _OPTION = re.compile(r'--([A-Za-z_][\w-]*)(?:=((?:"[^"\n]*"|`[^`]*`|[^\s"`])*))?')
-_SKIP = re.compile(r"\s+|//[^\n]*|/\*.*?\*/", re.S)
+_SKIP = re.compile(r"\s+|//[^\n]*|/\*.*?\*/|#(?!\s*(?:ifn?def|else|endif)\b)[^\n]*", re.S)
 _DIRECTIVE = re.compile(r"\s*#\s*(ifdef|ifndef|else|endif)\b\s*(\w+)?")
-_OPAQUE = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*"|`[^`]*`|%\{.*?\}%|[A-Za-z_]\w*|.', re.S)
+_OPAQUE = re.compile(
+    r'//[^\n]*|#[^\n]*|/\*(?:.*?\*/|.*)|"(?:\\.|[^"\\])*"|`[^`]*`|%\{(?:.*?\}%|.*)|[A-Za-z_]\w*|.', re.S
+)
 """Pieces in which no symbol is replaced, then words, then anything."""
 
 

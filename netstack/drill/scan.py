@@ -1,12 +1,13 @@
 """A cursor over the text of a script: white space and comments skipped, one-line errors with their place."""
 
 import re
+from bisect import bisect_left
 from functools import cache
 
 from netstack.drill.nodes import ScriptError
 from netstack.drill.preprocess import line_of
 
-_SPACE = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/)+", re.S)
+_SPACE = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/|#[^\n]*)+", re.S)
 
 
 @cache
@@ -17,11 +18,12 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 class Scanner:
     """Reads `text` from `at` on. Every `take` and `peek` first skips white space and comments."""
 
-    __slots__ = ("at", "text")
+    __slots__ = ("at", "ends", "text")
 
     def __init__(self, text: str, at: int = 0) -> None:
         self.text = text
         self.at = at
+        self.ends = [found.start() for found in re.finditer("\n", text)]
 
     def skip(self) -> int:
         """Over white space and comments; returns the new place."""
@@ -76,10 +78,12 @@ class Scanner:
 
     def line(self) -> int:
         """The line of the next thing to be read."""
-        return line_of(self.text, self.skip())
+        return bisect_left(self.ends, self.skip()) + 1
 
     def error(self, message: str) -> ScriptError:
         """A script error here: what was expected, and what is there instead."""
         rest = self.text[self.skip() :].split("\n", 1)[0].strip()
+        if rest.startswith("/*"):
+            return ScriptError(line_of(self.text, self.at), "a comment that is not closed: /* without */")
         shown = f', not "{rest[:40]}"' if rest else ", not the end of the script" if self.done() else ""
         return ScriptError(line_of(self.text, min(self.at, len(self.text))), message + shown)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from netstack.drill.freebsd import translated
 from netstack.drill.outcome import Unsupported
 from netstack.drill.shell import Line, simple_commands
 from netstack.units import MILLISECOND, SECOND, Micros
@@ -39,6 +40,7 @@ _HARMLESS = {
     ":", "true", "set", "exit", "modprobe", "kldload", "kldunload", "sync", "echo", "printf", "rm", "mkdir", "touch",
     "cat", "ls", "cd", "pwd", "date", "uname", "id", "which", "test", "[", "[[", "export", "unset", "local", "return",
     "trap", "shift", "read", "logger", "dmesg", "wait", "ulimit", "umask", "ethtool", "ss", "netstat",
+    "sockstat", "vmstat", "ndp", "siftr", "dtrace",
     "ifconfig", "rmmod", "insmod", "chmod", "kill", "killall", "pkill", "grep", "head", "tail", "lsmod", "arp",
 }  # fmt: skip
 """Words that begin lines without effect on an end under test."""
@@ -122,7 +124,8 @@ def _one_line(line: Line, read: Read, usual: bool, depth: int, found: Settings) 
     name = words[0].rpartition("/")[2]
     assigned = _assignments(name, words)
     if assigned or name == "sysctl":
-        found.values.update(assigned)
+        for setting, value in assigned.items():
+            found.values.update(translated(setting, value))
     elif _SHELL_FILE.match(words[0]):
         _file(words[0], read, usual, depth, found)
     elif name == "sleep":

@@ -2,8 +2,8 @@
 
 import errno
 
-from netstack.drill.constants import IP, IPPROTO_IP, IPPROTO_TCP, NUMBERS, SO, SOL_SOCKET, TCP
-from netstack.drill.nodes import Apply, Array, Expression, Number, Symbols
+from netstack.drill.constants import IP, IPPROTO_IP, IPPROTO_TCP, NUMBERS, SIZES, SO, SOL_SOCKET, TCP
+from netstack.drill.nodes import Apply, Array, Expression, Number, Symbols, Text
 from netstack.drill.outcome import Unsupported
 
 
@@ -29,6 +29,8 @@ def integer(item: Expression) -> int:
             return value
         case Apply("htons" | "htonl" | "ntohs" | "ntohl", (argument,)):
             return integer(argument)
+        case Apply("sizeof", (Text(name),)) if name in SIZES:
+            return SIZES[name]
         case Array((only,)):
             return integer(only)
     raise Unsupported(f"cannot take {type(item).__name__} for an integer")

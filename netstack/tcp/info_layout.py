@@ -21,7 +21,7 @@ _RUNS = (
     ("I", ("received_e1_bytes", "received_e0_bytes", "received_ce_bytes")),
     ("H", ("accecn_fail_mode", "accecn_opt_seen")),
 )  # fmt: skip
-_HEAD = 8
+HEAD = 8
 """Octets before the first 32-bit field: six bytes, then two of bit fields."""
 LONGEST = 512
 """Octets to ask a kernel for: more than any version of the structure has."""
@@ -29,7 +29,7 @@ LONGEST = 512
 
 def _layout() -> list[tuple[str, int, Struct]]:
     fields = []
-    at = _HEAD
+    at = HEAD
     for kind, names in _RUNS:
         field = Struct(f"<{kind}")
         for name in names:

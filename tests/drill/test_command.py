@@ -76,6 +76,12 @@ def test_junit(capsys, folder):
     assert (status, len(err)) == (1, 1)
 
 
+def test_junit_is_xml_whatever_a_script_holds(capsys, tmp_path):
+    (tmp_path / "a.pkt").write_text("0 \x01<&]]>\x0b")
+    assert run(capsys, tmp_path, "--junit", tmp_path / "out.xml")[0] == 1
+    assert "<&]]>" in ElementTree.parse(tmp_path / "out.xml").getroot()[0][0].get("message")
+
+
 def test_verbose_tells_what_was_ignored_and_left_over(capsys, tmp_path):
     (tmp_path / "a.pkt").write_text("`sysctl -q net.ipv4.tcp_foo=1`\n0 < S 0:0(0) win 1")
     status, out, _ = run(capsys, "-v", tmp_path)

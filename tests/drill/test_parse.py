@@ -1,5 +1,8 @@
 """The language: every construct of both dialects, one-line errors with their line, and garbage."""
 
+import contextlib
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +20,7 @@ from netstack.drill.nodes import (
     IcmpMessage,
     IpFields,
     Md5,
+    Member,
     Mss,
     Nop,
     Number,
@@ -222,6 +226,40 @@ def test_calls(text, call):
 
 def test_numbers_keep_their_value_in_every_base_and_suffix():
     assert [item.value for item in action("f(0x10, 010, -5, 7UL, 3u) = 0").arguments] == [16, 10, -5, 7, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "argument"),
+    [
+        ('f("abc"...)', Text("abc")),
+        ("f(sizeof(struct linger))", Apply("sizeof", (Text("struct linger"),))),
+        ("f(sizeof(int))", Apply("sizeof", (Text("int"),))),
+        ('f({inet_pton(AF_INET, "192.0.2.1", &sin_addr)})', Struct((Member("sin_addr", None, Text("192.0.2.1")),))),
+        ("f(&x)", Symbols(("x",))),
+    ],
+)
+def test_arguments_in_the_manner_of_c(text, argument):
+    assert action(f"{text} = 0").arguments == (argument,)
+
+
+@pytest.mark.parametrize("text", ["\ufeff0 f() = 1", "#!/usr/bin/env x\n0 f() = 1", "0 f() # why\r\n = 1\r\n"])
+def test_what_editors_and_shells_put_around_a_script(text):
+    (event,) = parse(text).events
+    assert (event.text, event.action) == ("0 f() = 1", Call("f", (), Number(1, "1")))
+
+
+def test_options_below_a_condition_define_too():
+    text = "#ifndef N\n--define=N=3\n#endif\n0 f(N) = 0"
+    assert parse(text).events[0].action.arguments == (Number(3, "3"),)
+    assert parse(text, defined={"N": "4"}).events[0].action.arguments == (Number(4, "4"),)
+
+
+@pytest.mark.parametrize("text", ["/* " * 50_000, "0 f() = 0\n" * 20_000, "%{ " * 50_000, "0 f(" + '"' * 50_001])
+def test_large_scripts_take_time_in_proportion(text):
+    begun = time.process_time()
+    with contextlib.suppress(ScriptError):
+        parse(text, defined={"X": "1"})
+    assert time.process_time() - begun < 5
 
 
 def test_commands_first_between_and_last():

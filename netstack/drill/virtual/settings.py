@@ -29,6 +29,8 @@ _OTHER_NAMES = {
     "net.ipv4.ip_local_port_range": "port_range",
     "net.ipv4.tcp_rto_min_us": "rto_min",
     "net.ipv4.tcp_rto_max_ms": "rto_max",
+    "net.ipv4.tcp_rto_initial_us": "initial_rto",
+    "net.ipv4.tcp_timewait_us": "timewait_len",
     "net.ipv4.tcp_fastopen_blackhole_timeout_sec": "fastopen_blackhole_timeout",
     "route.initcwnd": "initial_cwnd",
     "route.rto_min": "rto_min",
@@ -42,6 +44,7 @@ _OF_THE_STACK = {
     "route.mtu": "mtu",
 }
 """Fields of Config itself."""
+_ACK_DELAYS = {"route.quickack", "net.ipv4.tcp_delack_us"}
 _QDISC = "link.qdisc"
 """Not the stack's: fq paces every connection, which is an option of its socket here."""
 _ABSENT: dict[str, set[str]] = {
@@ -80,7 +83,9 @@ def apply(config: Config, settings: Mapping[str, str]) -> tuple[Config, list[str
     for name, value in settings.items():
         short = name.removeprefix(_PREFIX)
         field = _OTHER_NAMES.get(name, short if short != name else "")
-        if name in _OF_THE_STACK:
+        if name in _ACK_DELAYS:
+            tcp.update(_ack_delay(name, value))
+        elif name in _OF_THE_STACK:
             whole[_OF_THE_STACK[name]] = _numbers(name, value)[0]
         elif field in known:
             tcp[field] = _value(name, field, getattr(config.tcp, field), value)
@@ -96,6 +101,14 @@ def apply(config: Config, settings: Mapping[str, str]) -> tuple[Config, list[str
     if tcp.get("orphan_retries") == 0:
         tcp["orphan_retries"] = TcpConfig().orphan_retries  # Linux's 0 means its default
     return replace(config, tcp=replace(config.tcp, **tcp), **whole), ignored
+
+
+def _ack_delay(name: str, value: str) -> dict[str, int]:
+    """How long ACKs may wait: not at all on a route with quickack, and 0 there means as usual."""
+    (number,) = _numbers(name, value)[:1]
+    if name == "route.quickack":
+        return {"delack_min": 1, "delack_max": 1} if number else {}
+    return {"delack_min": max(number, 1), "delack_max": max(number, 1)}
 
 
 def _numbers(name: str, text: str) -> tuple[int, ...]:
