@@ -16,10 +16,10 @@
 
 from __future__ import annotations
 
-from errno import ECONNREFUSED, ECONNRESET, EPIPE
+from errno import ECONNRESET, EPIPE
 from typing import TYPE_CHECKING
 
-from netstack.tcp import challenge, half_open, opening, urgent, why
+from netstack.tcp import challenge, half_open, opening, orphan, urgent, why
 from netstack.tcp.modelled import begin
 from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import (
@@ -31,6 +31,7 @@ from netstack.tcp.state import (
     FIN_WAIT_2,
     LAST_ACK,
     SYN_RECEIVED,
+    TIME_WAIT,
     Cause,
 )
 from netstack.units import MILLISECOND, Micros
@@ -52,13 +53,22 @@ def segment_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
         conn.tcp.counters.mib["TcpExtTCPMD5Unexpected"] += 1  # RFC 2385 2: signed, and nobody agreed on a key
         conn.drop("md5_unexpected", now)
         return
+    if conn.close_at:
+        orphan.segment_arrives(conn, seg, now)
+        return
     listener = conn.listener
     if listener is None or conn.tcb.state is not SYN_RECEIVED or half_open.check(conn, listener, seg, now):
         take_steps(conn, seg, now)
 
 
 def take_steps(conn: Connection, seg: Arrival, now: Micros) -> None:
-    """Steps one to eight."""
+    """Steps one to eight.
+
+    Deviation: what has none of ACK, RST and SYN is dropped before the first, as in Linux, so never answered.
+    """
+    if not seg.flags & (ACK | RST | SYN):
+        conn.drop("no_ack", now)
+        return
     if not (check_paws(conn, seg, now) and check_sequence(conn, seg, now)):
         return
     if seg.flags & RST:
@@ -84,7 +94,7 @@ def take_steps(conn: Connection, seg: Arrival, now: Micros) -> None:
 
 
 def check_paws(conn: Connection, seg: Arrival, now: Micros) -> bool:
-    """RFC 7323 5.3 R1-R3: a segment older than TS.Recent is a ghost of an earlier wrap; then TS.Recent moves on."""
+    """RFC 7323 5.3 R1: a segment older than TS.Recent is a ghost of an earlier wrap."""
     tcb, options = conn.tcb, seg.options
     if not tcb.ts_ok:
         return True
@@ -93,19 +103,29 @@ def check_paws(conn: Connection, seg: Arrival, now: Micros) -> bool:
         # as Linux does, since middleboxes strip options; PAWS then has nothing to say about it.
         return True
     behind = (options.ts_val - tcb.ts_recent) & 0xFFFF_FFFF
-    if behind > 0x7FFF_FFFF:
-        if behind == 0xFFFF_FFFF:
-            return True  # one tick is forgiven (Linux): segments of one burst may be swapped
-        if not seg.flags & RST and now - tcb.ts_recent_at < _PAWS_IDLE and not _is_reordered_ack(conn, seg, behind):
-            conn.tcp.counters.mib["TcpExtPAWSEstab"] += 1
-            conn.drop("paws", now)
-            challenge.answer_unacceptable(conn, seg, now, "TcpExtTCPACKSkippedPAWS")
-            return False
+    if behind <= 0x7FFF_FFFF or behind == 0xFFFF_FFFF:
+        return True  # one tick is forgiven (Linux): segments of one burst may be swapped
+    if seg.flags & RST or now - tcb.ts_recent_at >= _PAWS_IDLE or _is_reordered_ack(conn, seg, behind):
         return True
-    if seg.seq <= tcb.rcv_wup:  # R3: Last.ACK.sent, so that a hole's filler does not move it
-        tcb.ts_recent = options.ts_val
+    conn.drop("paws", now)
+    if seg.flags & SYN:
+        _answer_syn(conn, seg, now)
+    elif seg.seq == seg.end and seg.seq < tcb.rcv_nxt and seg.flags & ACK:
+        conn.tcp.counters.mib["TcpExtPAWSOldAck"] += 1  # overtaken by others: common, and no answer helps (Linux)
+    else:
+        conn.tcp.counters.mib["TcpExtPAWSEstab"] += 1
+        _answer_unacceptable(conn, seg, now, "TcpExtTCPACKSkippedPAWS")
+    return False
+
+
+def _note_timestamp(conn: Connection, seg: Arrival, now: Micros) -> None:
+    """RFC 7323 5.3 R3: TS.Recent moves on, with a segment that is in the window and not beyond Last.ACK.sent."""
+    tcb, ts_val = conn.tcb, seg.options.ts_val
+    if ts_val is None or seg.seq > tcb.rcv_wup:  # or a hole's filler would move it
+        return
+    if (ts_val - tcb.ts_recent) & 0xFFFF_FFFF <= 0x7FFF_FFFF or now - tcb.ts_recent_at >= _PAWS_IDLE:
+        tcb.ts_recent = ts_val
         tcb.ts_recent_at = now
-    return True
 
 
 def _is_reordered_ack(conn: Connection, seg: Arrival, behind: int) -> bool:
@@ -128,12 +148,11 @@ def check_sequence(conn: Connection, seg: Arrival, now: Micros) -> bool:
     tcb = conn.tcb
     end = seg.end
     edge = max(tcb.rcv_wup + tcb.rcv_wnd, tcb.rcv_nxt)
-    beyond = seg.seq + seg.length > edge and conn.receive_buffer.ready  # only for a user who waits for it (Linux)
-    if seg.seq <= edge and not beyond:
-        if end > tcb.rcv_wup or seg.seq == tcb.rcv_wup:
-            return True
-        if end == tcb.rcv_wup and tcb.state is not SYN_RECEIVED:  # nothing old may complete a handshake
-            return True
+    # Only a user who waits for it gets more (Linux); one who has not gone is yet to hear of the FIN.
+    full = conn.receive_buffer.ready or (tcb.state in _FIN_HEARD and not (conn.user_gone and tcb.state is LAST_ACK))
+    beyond = full and end - (1 if seg.flags & FIN else 0) > edge
+    if seg.seq <= edge and not beyond and end >= tcb.rcv_wup:
+        return True
     if seg.flags & RST:
         if seg.seq == tcb.rcv_nxt - 1 and tcb.state in _FIN_HEARD:
             return True  # at the peer's FIN, which may have been acknowledged already: see `check_reset`
@@ -147,10 +166,15 @@ def check_sequence(conn: Connection, seg: Arrival, now: Micros) -> bool:
         conn.tcp.counters.mib["TcpExtBeyondWindow"] += 1
         if seg.seq <= edge and tcb.state is not SYN_RECEIVED:
             check_ack(conn, seg, now)  # 3.10.7.4 first, MUST-66. Deviation: Linux no longer hears it
-    if seg.seq < min(end, tcb.rcv_nxt):
-        _note_retransmission(conn, seg.seq, min(end, tcb.rcv_nxt))
-    challenge.answer_unacceptable(conn, seg, now)
+    _answer_unacceptable(conn, seg, now)
     return False
+
+
+def _answer_unacceptable(conn: Connection, seg: Arrival, now: Micros, counter: str = "TcpExtTCPACKSkippedSeq") -> None:
+    known = min(seg.end, conn.tcb.rcv_nxt)
+    if seg.seq < known:
+        _note_retransmission(conn, seg.seq, known)
+    challenge.answer_unacceptable(conn, seg, now, counter)
 
 
 def _note_retransmission(conn: Connection, left: int, right: int) -> None:
@@ -170,14 +194,10 @@ def check_reset(conn: Connection, seg: Arrival, now: Micros) -> None:
     if not exact and seg.seq == tcb.rcv_nxt - 1:
         exact = state in _FIN_HEARD  # some stacks reset at the FIN they sent (Linux)
     if not exact:
-        if seg.seq >= tcb.rcv_nxt:
-            challenge.send(conn, now)
+        challenge.send(conn, now)
         conn.drop("rst_not_exact", now)
         return
-    if state is SYN_RECEIVED:
-        conn.fail(ECONNREFUSED, Cause.PEER_RESET)
-    else:
-        conn.fail(EPIPE if state is CLOSE_WAIT else ECONNRESET, Cause.PEER_RESET)
+    conn.fail(EPIPE if state is CLOSE_WAIT else ECONNRESET, Cause.PEER_RESET)
 
 
 def check_syn(conn: Connection, seg: Arrival, now: Micros) -> bool:
@@ -190,20 +210,17 @@ def check_syn(conn: Connection, seg: Arrival, now: Micros) -> bool:
 
 def _answer_syn(conn: Connection, seg: Arrival, now: Micros) -> None:
     tcb = conn.tcb
-    if tcb.state is SYN_RECEIVED and seg.seq == tcb.irs:
-        if not seg.flags & ACK:
-            conn.resend_syn_ack(why.SYN_AGAIN, now)  # simultaneous open: the peer's SYN again
-            return
-        if conn.listener is None:
-            # Simultaneous open (3.5, Figure 8): the peer's SYN-ACK carries the ACK of our SYN.
-            check_ack(conn, seg, now)
-            conn.acking.enter_quick(16, tcb.rcv_wnd)
-            conn.acking.ato = 40 * MILLISECOND
-            conn.note_duplicate(tcb.irs, tcb.irs + 1)  # its SYN was here before: Linux reports it
-            conn.acking.owe(why.ACK_HANDSHAKE)
-            conn.mark()
-            conn.predict()
-            return
+    both = tcb.state is SYN_RECEIVED and conn.listener is None and seg.flags & ACK and seg.seq == tcb.irs
+    if both and seg.end == tcb.rcv_nxt and seg.ack == tcb.snd_nxt:
+        # Simultaneous open (3.5, Figure 8): the peer's SYN-ACK carries the ACK of our SYN.
+        check_ack(conn, seg, now)
+        conn.acking.enter_quick(16, tcb.rcv_wnd)
+        conn.acking.ato = 40 * MILLISECOND
+        conn.note_duplicate(tcb.irs, tcb.irs + 1)  # its SYN was here before: Linux reports it
+        conn.acking.owe(why.ACK_HANDSHAKE)
+        conn.mark()
+        conn.predict()
+        return
     mib = conn.tcp.counters.mib
     mib["TcpExtTCPSYNChallenge"] += 1
     mib["TcpInErrs"] += tcb.state is ESTABLISHED  # as Linux has it, for no state but this
@@ -225,24 +242,30 @@ def check_ack(conn: Connection, seg: Arrival, now: Micros) -> bool:
         challenge.send(conn, now)
         return False
     if seg.ack < tcb.snd_una:
-        if seg.ack < tcb.snd_una - tcb.max_snd_wnd:
+        first = tcb.iss + (not conn.active)
+        if seg.ack < max(tcb.snd_una - tcb.max_snd_wnd, first):  # or before the first octet: never sent (Linux)
             conn.drop("ack_too_old", now)
             challenge.send(conn, now)  # RFC 5961 5.2
             return False
         if seg.options.sack and tcb.sack_ok:
             _apply_ack(conn, seg, tcb.snd_una, False, now)  # a late ACK may still carry SACK news
         return True
+    if tcb.ts_ok:
+        _note_timestamp(conn, seg, now)
     changed = update_window(conn, seg)
     duplicate = not (seg.length or changed or seg.flags & (SYN | FIN))
     _apply_ack(conn, seg, seg.ack, duplicate, now)
     if opens:
         conn.rtt.settle()
         begin(conn.recovery, now)
-    return conn.tcb.state is not CLOSED  # LAST-ACK may have ended here
+    return conn.tcb.state is not CLOSED and conn.tcb.state is not TIME_WAIT  # the ACK of our FIN may have ended it
 
 
 def _open(conn: Connection, seg: Arrival, now: Micros) -> bool:
-    """SYN-RECEIVED: an acceptable ACK of our SYN opens the connection; any other is answered with a RST."""
+    """SYN-RECEIVED: an acceptable ACK of our SYN opens the connection; any other is answered with a RST.
+
+    Deviation: so is SEG.ACK = SND.UNA, with which Linux opens after a simultaneous open, our SYN unacknowledged.
+    """
     tcb = conn.tcb
     if not tcb.snd_una < seg.ack <= tcb.snd_nxt:
         conn.tcp.reset_for(conn, seg.ack, now)
@@ -319,15 +342,11 @@ def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
         return
     state = tcb.state
     left, right = seg.seq, seg.seq + seg.length
-    if not state.can_receive and right > tcb.rcv_nxt:
+    if not state.can_receive and left >= tcb.rcv_nxt:
         conn.drop("text_after_fin", now)  # 3.10.7.4: "this should not occur ... ignore the segment text"
         return
-    nobody = conn.user_gone or (conn.read_shut and (state is FIN_WAIT_1 or state is FIN_WAIT_2))
-    if nobody and right > tcb.rcv_nxt:
-        # RFC 9293 3.6.1 / RFC 1122 4.2.2.13: data for a user who is gone is answered with a RST.
-        conn.tcp.counters.mib["TcpExtTCPAbortOnData"] += state is not FIN_WAIT_2
-        conn.tcp.reset_for(conn, seg.ack, now)
-        conn.fail(ECONNRESET, Cause.ABORT_CALLED)
+    if right > tcb.rcv_nxt and (not state.can_receive or _nobody_reads(conn)):  # across the peer's FIN, too (Linux)
+        _refuse_text(conn, seg, now)
         return
     if left < tcb.rcv_nxt:
         if right <= tcb.rcv_nxt:
@@ -337,6 +356,10 @@ def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
         left = tcb.rcv_nxt
     if right > left and tcb.rcv_wup + tcb.rcv_wnd <= tcb.rcv_nxt:
         conn.tcp.counters.mib["TcpExtTCPZeroWindowDrop"] += 1
+        right = left
+    elif left > tcb.rcv_nxt and left >= tcb.rcv_wup + tcb.rcv_wnd:
+        conn.drop("text_at_edge", now)  # the ACK field was heard, and that is all: see `check_sequence`
+        conn.acking.enter_quick(16, tcb.rcv_wnd)
         right = left
     if left >= right:
         conn.acking.owe(why.ACK_DUPLICATE if seg.end <= tcb.rcv_nxt else why.ACK_UNACCEPTABLE)
@@ -362,6 +385,19 @@ def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
     _hold(conn, left, seg.data[start:stop], now)
     conn.acking.owe(why.ACK_GAP)  # RFC 5681 4.2: a gap is reported at once
     conn.mark()
+
+
+def _nobody_reads(conn: Connection) -> bool:
+    state = conn.tcb.state
+    return conn.user_gone or (conn.read_shut and (state is FIN_WAIT_1 or state is FIN_WAIT_2))
+
+
+def _refuse_text(conn: Connection, seg: Arrival, now: Micros) -> None:
+    """RFC 9293 3.6.1, RFC 1122 4.2.2.13: text for a user who is gone is answered with a RST."""
+    state = conn.tcb.state
+    conn.tcp.counters.mib["TcpExtTCPAbortOnData"] += state is not FIN_WAIT_2
+    conn.tcp.reset_for(conn, seg.ack, now)
+    conn.fail(EPIPE if state is CLOSE_WAIT else ECONNRESET, Cause.ABORT_CALLED)
 
 
 def _hold(conn: Connection, left: int, data: bytes, now: Micros) -> None:
@@ -399,15 +435,17 @@ def check_fin(conn: Connection, seg: Arrival, now: Micros) -> None:
         conn.mark()
     elif not tcb.state.can_receive:
         conn.drop("fin_after_fin", now)
+    elif fin_at > tcb.rcv_nxt and _nobody_reads(conn):
+        _refuse_text(conn, seg, now)  # there was text before it
     elif fin_at > tcb.rcv_nxt:
         acking.owe(why.ACK_GAP)  # RFC 5681 4.2: something before it is missing
         conn.mark()
-        if fin_at <= tcb.rcv_wup + tcb.rcv_wnd:
+        if seg.seq < tcb.rcv_wup + tcb.rcv_wnd:
             conn.peer_fin_at = fin_at
             if not seg.length:
                 conn.receive_buffer.out_of_order += 1
-                if tcb.sack_ok:
-                    conn.duplicate = (fin_at, fin_at + 1)  # said once: no octet, so the buffer does not hold it
+                if tcb.sack_ok and all(right != fin_at for _, right in conn.receive_buffer.recent):
+                    conn.duplicate = (fin_at, fin_at + 1)  # first, for it came last
     else:
         conn.peer_fin_at = fin_at
         conn.take_fin()

@@ -190,6 +190,7 @@ class Connection(UserCalls):
         state = tcb.state
         self.move(Cause.PEER_FIN)
         if state is ESTABLISHED or state is SYN_RECEIVED:
+            self.duplicate = None
             acking.pingpong = True  # as Linux: the user will probably close, and our FIN then carries the ACK
         else:
             acking.owe(why.ACK_FIN)

@@ -45,8 +45,11 @@ class ConnectionCore(Parts):
     def sack_blocks(self) -> list[tuple[Seq, Seq]]:
         """SACK blocks for the next ACK, D-SACK first."""
         recent, fin_at = self.receive_buffer.recent, self.peer_fin_at
-        if fin_at is not None:  # a FIN beyond a gap counts as an octet (Linux)
+        if fin_at is not None and fin_at > self.tcb.rcv_nxt:  # a FIN beyond a gap counts as an octet (Linux)
+            fin = (fin_at, fin_at + 1)
             recent = [(left, right + (right == fin_at)) for left, right in recent]
+            if self.duplicate != fin and all(right != fin_at + 1 for _, right in recent):
+                recent.insert(1, fin)
         return recent if self.duplicate is None else [self.duplicate, *recent]
 
     @property
@@ -71,7 +74,7 @@ class ConnectionCore(Parts):
     def on_open(self, now: Micros) -> None:
         """ESTABLISHED: the options are settled, the user may write.
 
-        Deviation: a CLOSE in SYN-RECEIVED always waits until here; 3.10.4 lets one without data send its FIN at once.
+        A CLOSE in SYN-RECEIVED changes the state only here; its FIN may have left already: see `opening`.
         """
         self.sync_mss()
         recovery = self.recovery
@@ -135,6 +138,8 @@ class ConnectionCore(Parts):
                 self.move(Cause.FIN_WAIT_TIMED_OUT)
                 self.finish()
                 return
+            self.receive_buffer.prune()
+            self.last_oow_ack_at = -1
             # At least three and a half RTOs (Linux): the peer may have to send its FIN again.
             wait = max(options.linger2 or self.tcp.config.fin_timeout, 7 * self.rtt.timeout() >> 1)
             self.close_at = now + wait

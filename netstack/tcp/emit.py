@@ -141,7 +141,9 @@ def _head_with_more(conn: ConnectionCore, seq: Seq, flags: int, window: int, tex
         options = build_segment(stamps, blocks, counters, least)
     else:
         options = build_segment(stamps, blocks)
-    conn.duplicate = None
+    fin_at = conn.peer_fin_at
+    alone = fin_at is not None and fin_at > tcb.rcv_nxt and not conn.receive_buffer.held
+    conn.duplicate = (fin_at, fin_at + 1) if alone and fin_at is not None else None  # no octet: the buffer has it not
     offset_flags = (20 + len(options)) << 10 | flags
     return _PLAIN.pack(conn.ports, seq & MASK, tcb.rcv_nxt & MASK, offset_flags, window, 0, 0) + options
 

@@ -226,7 +226,7 @@ def _acceptable(conn: FastOpenChild, seg: Arrival, now: Micros) -> bool:
             challenge.send(conn, now)
         conn.drop("rst_not_exact", now)
         return False
-    old = is_old(conn, seg)
+    old = is_old(conn, seg, now)
     if seg.seq == tcb.irs and flags & (SYN | ACK) == SYN and not old:
         if not challenge.too_soon(conn, now, "TcpExtTCPACKSkippedSynRecv"):
             if conn.ecn is not None:

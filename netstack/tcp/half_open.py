@@ -15,7 +15,7 @@ from netstack.tcp import challenge, why
 from netstack.tcp.closed import answer
 from netstack.tcp.state import Cause
 from netstack.tcp.syn_queue import deferred_timeouts
-from netstack.units import Micros
+from netstack.units import MINUTE, Micros
 from netstack.wire.tcp import ACK, RST, SYN
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 def check(conn: Connection, listener: Listener, seg: Arrival, now: Micros) -> bool:
     """Whether `seg` opens the connection; everything else is answered, counted or dropped here."""
     tcb, flags = conn.tcb, seg.flags
+    old = is_old(conn, seg, now)
     if flags & RST:
-        _check_reset(conn, seg, now)
+        _check_reset(conn, seg, old, now)
         return False
-    old = is_old(conn, seg)
     if seg.seq == tcb.irs and flags & (SYN | ACK) == SYN and not old:
         if not challenge.too_soon(conn, now, "TcpExtTCPACKSkippedSynRecv"):
             if conn.ecn is not None:
@@ -41,7 +41,7 @@ def check(conn: Connection, listener: Listener, seg: Arrival, now: Micros) -> bo
         conn.drop("ack_unacceptable", now)
         conn.tcp.reset_for(conn, seg.ack, now)  # 3.10.7.4 fifth; the handshake goes on
         return False
-    if old or not _echo_is_ours(conn, seg) or not _in_window(conn, seg):
+    if old or not _echo_is_ours(conn, seg) or not in_window(conn, seg):
         conn.tcp.counters.mib["TcpExtPAWSEstab"] += old
         conn.drop("unacceptable", now)
         challenge.answer_unacceptable(conn, seg, now, "TcpExtTCPACKSkippedSynRecv")
@@ -55,12 +55,13 @@ def check(conn: Connection, listener: Listener, seg: Arrival, now: Micros) -> bo
     return _may_open(conn, listener, seg, now)
 
 
-def _check_reset(conn: Connection, seg: Arrival, now: Micros) -> None:
+def _check_reset(conn: Connection, seg: Arrival, old: bool, now: Micros) -> None:
     """RFC 5961 3.2: only a RST exactly at RCV.NXT ends the handshake; one elsewhere in the window is challenged."""
-    if seg.seq == conn.tcb.rcv_nxt:
+    if seg.seq == conn.tcb.rcv_nxt and not old:
         _give_up(conn, seg, now)
         return
-    if _in_window(conn, seg):
+    conn.tcp.counters.mib["TcpExtPAWSEstab"] += old
+    if in_window(conn, seg) and not old:
         challenge.send(conn, now)
     conn.drop("rst_not_exact", now)
 
@@ -77,10 +78,12 @@ def _give_up(conn: Connection, seg: Arrival, now: Micros) -> None:
     conn.fail(ECONNREFUSED, Cause.PEER_RESET)
 
 
-def is_old(conn: Connection, seg: Arrival) -> bool:
-    """PAWS (RFC 7323 5.3 R1)."""
-    ts_val = seg.options.ts_val
-    return conn.tcb.ts_ok and ts_val is not None and bool((ts_val - conn.tcb.ts_recent) & 0x8000_0000)
+def is_old(conn: Connection, seg: Arrival, now: Micros) -> bool:
+    """PAWS (RFC 7323 5.3 R1). Deviation: for a RST, too, unless nothing was heard for 60 s, as in Linux."""
+    ts_val, tcb = seg.options.ts_val, conn.tcb
+    if not tcb.ts_ok or ts_val is None or not (ts_val - tcb.ts_recent) & 0x8000_0000:
+        return False
+    return not seg.flags & RST or now - tcb.ts_recent_at < MINUTE
 
 
 def _echo_is_ours(conn: Connection, seg: Arrival) -> bool:
@@ -98,9 +101,10 @@ def _echo_is_ours(conn: Connection, seg: Arrival) -> bool:
     return False
 
 
-def _in_window(conn: Connection, seg: Arrival) -> bool:
+def in_window(conn: Connection, seg: Arrival) -> bool:
+    """Table 6 of RFC 9293 3.4 (Linux: an empty segment at the right edge counts as inside)."""
     tcb = conn.tcb
-    edge = tcb.rcv_nxt + tcb.rcv_wnd
+    edge = max(tcb.rcv_wup + tcb.rcv_wnd, tcb.rcv_nxt)
     if seg.seq == tcb.rcv_nxt or (seg.seq == edge and not seg.end - seg.seq):
         return True
     return seg.end > tcb.rcv_nxt and seg.seq < edge

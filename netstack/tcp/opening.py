@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 from netstack.ip.path import Path
 from netstack.seq import MASK
 from netstack.tcp import ecn_setup, fast_open_client, report, timer_kind, why, window
-from netstack.tcp.emit import send_ack
+from netstack.tcp.emit import segment, send_ack
 from netstack.tcp.modelled import begin
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.scoreboard import Sent
 from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import LISTEN, SYN_SENT, Cause
-from netstack.units import Micros, Octets
+from netstack.units import MILLISECOND, Micros, Octets
 from netstack.wire.checksum import ones_sum
-from netstack.wire.tcp import ACK, RST, SYN
-from netstack.wire.tcp_options import ROOMY, Options, build_syn
+from netstack.wire.tcp import ACK, FIN, RST, SYN
+from netstack.wire.tcp_options import ROOMY, Options, build_segment, build_syn
 
 if TYPE_CHECKING:
     from netstack.tcp.connection import Connection
@@ -98,7 +98,37 @@ def transmit(conn: ConnectionCore, now: Micros) -> None:
         conn.syn_due = False
         _send_syn(conn, now)
     elif conn.acking.due and conn.tcb.state is not SYN_SENT:
-        send_ack(conn, now)
+        if conn.listener is None or (conn.fast_open is not None and conn.fast_open.speaking):
+            send_ack(conn, now)
+        else:
+            _send_half_open_ack(conn, now)
+    if conn.fin_queued and not conn.fin_sent and conn.active and conn.send_buffer.end == conn.tcb.snd_nxt:
+        _send_early_fin(conn, now)
+
+
+def _send_early_fin(conn: ConnectionCore, now: Micros) -> None:
+    """3.10.4: a CLOSE in SYN-RECEIVED forms its FIN at once, with nothing to send."""
+    tcb, board = conn.tcb, conn.recovery.scoreboard
+    record = Sent(tcb.snd_nxt, tcb.snd_nxt + 1, 1, now)
+    record.fin = 1
+    board.records.append(record)
+    board.packets_out += 1
+    conn.fin_sent = True
+    segment(conn, tcb.snd_nxt, b"", FIN | ACK, 1, now, why.FIN)
+    tcb.snd_nxt = record.end
+
+
+def _send_half_open_ack(conn: ConnectionCore, now: Micros) -> None:
+    """A pure ACK of a half-open connection: its window is what the SYN-ACK said, now scaled (Linux)."""
+    tcb, window = conn.tcb, field_of(conn.tcb.rcv_wnd) >> conn.tcb.rcv_wscale
+    options = build_segment(((now // 1000 + tcb.ts_offset) & MASK, tcb.ts_recent) if tcb.ts_ok else None)
+    word = (20 + len(options)) << 10 | ACK
+    head = _PLAIN.pack(conn.ports, tcb.snd_nxt & MASK, tcb.rcv_nxt & MASK, word, window, 0, 0) + options
+    conn.acking.on_sent(1)
+    conn.tcp.counters.mib["TcpOutSegs"] += 1
+    if conn.tcp.events is not None:
+        report.sent(conn, tcb.snd_nxt, ACK, window << tcb.rcv_wscale, 0, why.ACK, now)
+    conn.path.send(_checksummed(conn, head, b""), b"", 0, conn.options.tos, now, conn.options.ttl or 64)
 
 
 def _send_syn(conn: ConnectionCore, now: Micros) -> None:
@@ -197,6 +227,9 @@ def syn_sent_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
         if not seg.flags & RST:
             conn.tcp.reset_for(conn, seg.ack, now)
         conn.drop("ack_unacceptable", now)
+        if not conn.recovery.timeouts and conn.recovery.scoreboard.records:
+            # The peer may have been in an old connection, which our RST ends: the SYN again, soon (Linux).
+            conn.start_timer(timer_kind.RETRANSMIT, now + 8 * MILLISECOND)
         return
     if seg.flags & RST:
         if seg.flags & ACK:

@@ -33,6 +33,7 @@ class TimeWait:
     """Takes a connection's place in the four-tuple table."""
 
     __slots__ = (
+        "_duplicate",
         "_last_ack_at",
         "_owner",
         "_path",
@@ -67,6 +68,7 @@ class TimeWait:
         self._ports = conn.ports
         self._path = conn.path
         self._last_ack_at: Micros = -1
+        self._duplicate = [] if conn.duplicate is None else [conn.duplicate]
         self._owner = None if conn.user_gone else conn
 
     @property
@@ -129,7 +131,8 @@ class TimeWait:
     def transmit(self, now: Micros) -> None:
         """The ACK of the peer's FIN (again)."""
         stamps = ((now // 1000 + self._ts_offset) & MASK, self.ts_recent) if self.ts_ok else None
-        options = build_segment(stamps)
+        options = build_segment(stamps, self._duplicate)
+        self._duplicate = []
         window = min(-(-self._rcv_wnd >> self._wscale), 0xFFFF)
         offset_flags = (20 + len(options)) << 10 | ACK
         head = _PLAIN.pack(self._ports, self.snd_nxt & MASK, self.rcv_nxt & MASK, offset_flags, window, 0, 0) + options

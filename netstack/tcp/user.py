@@ -31,6 +31,14 @@ class UserCalls(ConnectionCore):
         return not state.can_receive and state is not SYN_SENT and state is not SYN_RECEIVED
 
     @property
+    def unacknowledged(self) -> Octets:
+        """SIOCOUTQ: what is queued or on its way, our FIN as one more octet; what a reset left undone stays."""
+        state = self.tcb.state
+        if state in (SYN_SENT, SYN_RECEIVED, TIME_WAIT) or (state is CLOSED and not self.error):
+            return 0
+        return self.send_buffer.end + self.fin_queued - self.tcb.snd_una
+
+    @property
     def send_space(self) -> Octets:
         """Octets that `send` would accept now."""
         return send_room.room(self)

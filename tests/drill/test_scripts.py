@@ -184,7 +184,7 @@ SPOILT = {
         "close/active_close.pkt",
         "< F. 1:1(0) ack 2 win 32792\n+0 > . 2:2(0) ack 2\n\n",
         "< F. 2:2(0) ack 2 win 32792\n+0 > . 2:2(0) ack 2\n\n",
-        "ack: expected 2, got 1",
+        "flags: expected ., got R",
     ),
 }
 """What is spoilt -> script, text in it, what takes its place, what the failure says."""

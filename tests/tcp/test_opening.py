@@ -6,7 +6,16 @@ import pytest
 
 from netstack.tcp.iss import Secret
 from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
-from netstack.tcp.state import CLOSED, ESTABLISHED, FIN_WAIT_1, LISTEN, SYN_RECEIVED, SYN_SENT
+from netstack.tcp.state import (
+    CLOSED,
+    ESTABLISHED,
+    FIN_WAIT_1,
+    FIN_WAIT_2,
+    LISTEN,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+)
 from netstack.units import MILLISECOND, SECOND
 from tests.script import FULL, PEER, US
 
@@ -167,7 +176,8 @@ def test_old_duplicate_syn_is_recovered_from(wire):  # 3.5, Figure 8: the peer r
 def test_half_open_connection_is_discovered(wire):  # 3.5.1, Figure 9: the peer crashed and opens again
     wire.connect(40_000).tx("S 0:0(0)")
     wire.rx(". 300:300(0) ack 100").tx("R 100:100(0)").state(SYN_SENT)
-    wire.after(1 * SECOND).tx("S 0:0(0)").rx("S. 0:0(0) ack 1 <mss 1460>").tx(". 1:1(0) ack 1").state(ESTABLISHED)
+    wire.after(8 * MILLISECOND).tx("S 0:0(0)")  # soon, as in Linux: our RST has ended the old connection
+    wire.rx("S. 0:0(0) ack 1 <mss 1460>").tx(". 1:1(0) ack 1").state(ESTABLISHED)
 
 
 def test_close_while_opening_sends_nothing(wire):  # 3.10.4, SYN-SENT
@@ -179,6 +189,20 @@ def test_close_in_syn_received_waits_for_the_ack(wire):  # 3.10.4, SYN-RECEIVED:
     wire.connect().tx("S 0:0(0)").rx("S 0:0(0) <mss 1460>").tx("S. 0:0(0) ack 1")
     wire.send(10).call("shutdown").state(SYN_RECEIVED).quiet()
     wire.rx(". 1:1(0) ack 1").tx("FP. 1:11(10) ack 1").state(FIN_WAIT_1)
+
+
+def test_close_after_a_simultaneous_open_sends_the_fin_at_once(wire):  # 3.10.4, SYN-RECEIVED: "form a FIN"
+    wire.connect().tx("S 0:0(0)").rx("S 0:0(0) <mss 1460>").tx("S. 0:0(0) ack 1")
+    wire.call("shutdown").tx("F. 1:1(0) ack 1").quiet()
+    wire.rx(". 1:1(0) ack 1").state(FIN_WAIT_1).rx(". 1:1(0) ack 2").state(FIN_WAIT_2)
+    wire.rx("F. 1:1(0) ack 2").tx(". 2:2(0) ack 2").state(TIME_WAIT)
+
+
+def test_early_fin_is_acknowledged_with_the_syn_or_sent_again(wire):
+    wire.connect().tx("S 0:0(0)").rx("S 0:0(0) <mss 1460>").tx("S. 0:0(0) ack 1")
+    wire.call("shutdown").tx("F. 1:1(0) ack 1").quiet()
+    wire.rx(". 1:1(0) ack 1").state(FIN_WAIT_1).after(200 * MILLISECOND + 1).tx("F. 1:1(0) ack 1")
+    wire.rx(". 1:1(0) ack 2").state(FIN_WAIT_2)
 
 
 def test_send_after_a_refusal_is_a_broken_pipe(wire):  # 3.10.2

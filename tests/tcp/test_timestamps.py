@@ -82,7 +82,9 @@ def test_echo_is_that_of_the_first_unacknowledged_segment(wire):  # 4.2: so the 
 
 def test_duplicate_segment_does_not_move_ts_recent_back(wire):
     wire.established(syn=FULL).after(100 * MILLISECOND).rx("P. 1:11(10) ack 1").tx(". 1:1(0) ack 11").recv(10)
-    wire.rx("P. 1:11(10) ack 1", ts=(100, 0)).tx(". 1:1(0) ack 11 <TS val 200 ecr 200>")  # and PAWS answers it
+    wire.rx("P. 1:11(10) ack 1", ts=(100, 0)).tx(
+        ". 1:1(0) ack 11 <TS val 200 ecr 200,sack 1:11>"  # PAWS answers it, and RFC 2883 reports it
+    )
 
 
 def test_rtt_of_a_retransmission_is_unambiguous(wire):  # 4.1; Karn's problem solved

@@ -183,7 +183,7 @@ class StackSockets(DataCalls, WaitCalls):
         if request == SIOCINQ:
             return conn.readable if conn is not None else 0
         if request == SIOCOUTQ:
-            return len(conn.send_buffer) if conn is not None else 0
+            return conn.unacknowledged if conn is not None else 0
         if request == SIOCOUTQNSD:
             return conn.send_buffer.end - max(conn.tcb.snd_nxt, conn.send_buffer.start) if conn is not None else 0
         raise Unsupported(f"ioctl {request:#x}")
