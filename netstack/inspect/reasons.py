@@ -76,6 +76,8 @@ REASONS: dict[str, tuple[str, str]] = {
     "tcp.ack_unsent": ("it acknowledges what was never sent", "RFC 9293 3.10.7.4 fifth"),
     "tcp.ack_too_old": ("its ACK is older than any window", "RFC 5961 5.2"),
     "tcp.text_after_fin": ("text behind the end of the stream", "RFC 9293 3.10.7.4 seventh"),
+    "tcp.text_at_edge": ("text that begins where the window ends", "RFC 9293 3.4"),
+    "tcp.nobody_reads": ("in FIN-WAIT-2, without a user, only a FIN means anything", "RFC 9293 3.6.1"),
     "tcp.fin_after_fin": ("the stream has ended already", "RFC 9293 3.10.7.4 eighth"),
     "tcp.no_memory": ("there is no memory for it", "RFC 9293 3.10.7.4 seventh"),
     "tcp.icmp_no_connection": ("it quotes a segment of no connection", "RFC 5927 4"),
