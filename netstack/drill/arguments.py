@@ -46,14 +46,16 @@ def address(item: Expression, default: Address) -> Address:
         raise Unsupported("an address of family AF_UNSPEC")
     port = item.get("sin_port") or item.get("sin6_port")
     host = item.get("sin_addr") or item.get("sin6_addr")
-    if isinstance(host, Unspecified):
-        host = None
-    if isinstance(port, Unspecified):
-        port = None
-    return (default[0] if host is None else _host(host, len(default[0])), default[1] if port is None else integer(port))
+    octets, port_number = default
+    if host is not None and not isinstance(host, Unspecified):
+        octets = host_address(host, len(octets))
+    if port is not None and not isinstance(port, Unspecified):
+        port_number = integer(port)
+    return octets, port_number
 
 
-def _host(item: Expression, octets: int) -> bytes:
+def host_address(item: Expression, octets: int) -> bytes:
+    """The octets of `inet_addr("192.0.2.1")`, a string or a number."""
     text: str | None = None
     if isinstance(item, Text):
         text = item.value

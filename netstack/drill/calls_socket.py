@@ -8,7 +8,8 @@ from netstack.drill.call_base import CallBase, Conclude, Prepared, count, result
 from netstack.drill.constants import AF_INET, AF_INET6, F_GETFD, F_SETFL, FIONBIO, IPPROTO_TCP, TCP_INFO
 from netstack.drill.freebsd import WITHOUT_EFFECT
 from netstack.drill.host import Address
-from netstack.drill.nodes import Array, Call, Symbols, Unspecified
+from netstack.drill.nodes import Array, Call, Struct, Symbols, Unspecified
+from netstack.drill.signatures import LENGTH, MD5SIG, MD5SIG_EXT, option_value
 from netstack.drill.symbols import integer
 
 
@@ -101,8 +102,17 @@ class SocketCalls(CallBase):
         match args.argument(call, 2):
             case Symbols((name,)) if name in WITHOUT_EFFECT:
                 return "fcntl", (self.live(call), F_GETFD, 0), lambda _: (0, [])  # all that can be wrong: descriptor
-        value = args.option_value(args.argument(call, 3), args.argument(call, 4))
-        return "setsockopt", (self.live(call), args.number(call, 1), args.number(call, 2), value), zero
+        item, level, option = args.argument(call, 3), args.number(call, 1), args.number(call, 2)
+        if level == IPPROTO_TCP and option in (MD5SIG, MD5SIG_EXT) and isinstance(item, Struct):
+            key = option_value(item, self.connections.remote[0])[: args.number(call, 4, LENGTH)]
+
+            def taken(_: None) -> tuple[int, list[str]]:
+                self.connections.keys.learn(key, option == MD5SIG_EXT)
+                return 0, []
+
+            return "setsockopt", (self.live(call), level, option, key), taken
+        value = args.option_value(item, args.argument(call, 4))
+        return "setsockopt", (self.live(call), level, option, value), zero
 
     def _getsockopt(self, call: Call) -> Prepared:
         expected, length = args.argument(call, 3), args.number(call, 4, 4)

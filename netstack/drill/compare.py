@@ -7,6 +7,7 @@ from netstack.drill.nodes import (
     Eol,
     IcmpMessage,
     IpFields,
+    Md5,
     Nop,
     Packet,
     RawOptions,
@@ -151,6 +152,8 @@ def _unpadded(items: tuple[TcpOption, ...]) -> tuple[TcpOption, ...]:
 
 
 def _option(wanted: TcpOption, got: TcpOption, raw: TcpOption, rules: Rules) -> list[str]:
+    if wanted == Md5(None):
+        return []  # `expect` has looked at the signature
     if not isinstance(wanted, Timestamps) or not isinstance(got, Timestamps) or not isinstance(raw, Timestamps):
         return [] if wanted == got else [f"{option(wanted).split()[0]}: expected {option(wanted)}, got {option(got)}"]
     found = []

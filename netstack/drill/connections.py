@@ -7,6 +7,7 @@ from netstack.drill.constants import SOCK_STREAM
 from netstack.drill.flow import Flow
 from netstack.drill.host import Address
 from netstack.drill.nodes import Packet, TcpSegment, UdpDatagram
+from netstack.drill.signatures import Keys
 
 
 @dataclass(slots=True)
@@ -28,6 +29,7 @@ class Connections:
         self.local, self.remote = local, remote
         self.descriptors: dict[int, Descriptor] = {}
         self.flows: list[Flow] = []
+        self.keys = Keys()
         self.descriptor: Descriptor | None = None
         self.flow: Flow | None = None
 

@@ -116,7 +116,7 @@ class Run:
         flow = self.connections.inbound(packet)
         body = packet.body
         towards = inbound.with_ports(flow, body) if isinstance(body, TcpSegment | UdpDatagram) else flow
-        octets = inbound.build(packet, towards, event.line)
+        octets = inbound.build(packet, towards, event.line, self.connections.keys)
         gso = 0
         if isinstance(body, TcpSegment) and 0 < self.manner.mss < body.length:
             gso = self.manner.mss

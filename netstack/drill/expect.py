@@ -21,6 +21,7 @@ from netstack.drill.nodes import (
 )
 from netstack.drill.observe import Observed, join, joinable, observe
 from netstack.drill.outcome import Entry, Mismatch, Unsupported
+from netstack.drill.signatures import digest
 from netstack.drill.tcp_options import decode_all
 from netstack.drill.timing import Due
 from netstack.units import MINUTE, SECOND, Micros
@@ -71,15 +72,26 @@ class Expecting:
 
     def _next(self, wanted: Packet, until: Micros) -> Observed | None:
         """The next packet of a connection of the script."""
-        while (got := self.host.outbound(until)) is not None:
-            at, octets = got
+        while (left := self.host.outbound(until)) is not None:
+            at, octets = left
             datagram = parse_ip(octets)
             if datagram is None or (flow := self.connections.outbound(datagram)) is None:
                 continue
             if datagram.protocol == IPPROTO_TCP and len(datagram.payload) >= 20:
                 _learn_numbers(flow, datagram, wanted)
-            return observe(at, datagram, flow)
+            got = observe(at, datagram, flow)
+            if isinstance(wanted.body, TcpSegment) and Md5(None) in (wanted.body.options or ()):
+                self._check_signature(got, flow)
+            return got
         return None
+
+    def _check_signature(self, got: Observed, flow: Flow) -> None:
+        """The script says `md5 valid`; a segment without the option differs from it anyway."""
+        carried = next((item.digest for item in got.raw_options if isinstance(item, Md5)), None)
+        key = self.connections.keys.find(flow.remote[0])
+        datagram = got.datagram
+        if carried not in (None, digest(key, datagram.source, datagram.destination, datagram.payload)):
+            got.faults.append("the MD5 signature is not valid")
 
     def _joined(self, event: Event, wanted: Packet, got: Observed, until: Micros) -> Observed:
         """`got`, with the segments behind it that the scripted length covers too."""
@@ -121,11 +133,8 @@ class Expecting:
 def _check_supported(wanted: Packet) -> None:
     if wanted.headers:
         raise Unsupported(f"outer header {wanted.headers[0].kind}")
-    if isinstance(wanted.body, TcpSegment):
-        if wanted.body.encapsulation is not None:
-            raise Unsupported("TCP inside UDP")
-        if any(item == Md5(None) for item in wanted.body.options or ()):
-            raise Unsupported("TCP MD5 signatures")
+    if isinstance(wanted.body, TcpSegment) and wanted.body.encapsulation is not None:
+        raise Unsupported("TCP inside UDP")
 
 
 def _learn_numbers(flow: Flow, datagram: Datagram, wanted: Packet) -> None:

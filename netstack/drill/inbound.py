@@ -30,6 +30,7 @@ from netstack.drill.nodes import (
     UdpDatagram,
 )
 from netstack.drill.outcome import Unsupported
+from netstack.drill.signatures import Keys, signed
 from netstack.drill.tcp_options import LONGEST, encode_all
 
 ECN_BITS = {None: 0, "noecn": 0, "ect1": 1, "ect0": 2, "ect01": 2, "ce": 3}
@@ -37,8 +38,8 @@ MOST_PAYLOAD = 65_535 - 20 - 60
 """Octets that fit in one IP packet behind the longest TCP header."""
 
 
-def build(packet: Packet, flow: Flow, line: int) -> bytes:
-    """The IP packet that `packet` stands for, on the connection `flow`."""
+def build(packet: Packet, flow: Flow, line: int, keys: Keys | None = None) -> bytes:
+    """The IP packet that `packet` stands for, on the connection `flow`; `keys` are for `md5 valid`."""
     if packet.headers:
         raise Unsupported(f"outer header {packet.headers[0].kind}")
     if isinstance(packet.body, TcpSegment | UdpDatagram) and packet.body.length > MOST_PAYLOAD:
@@ -47,7 +48,7 @@ def build(packet: Packet, flow: Flow, line: int) -> bytes:
         case TcpSegment() as segment:
             if segment.encapsulation is not None:
                 raise Unsupported("TCP inside UDP")
-            protocol, transport = IPPROTO_TCP, _tcp(segment, flow, line)
+            protocol, transport = IPPROTO_TCP, _tcp(segment, flow, line, keys or Keys())
         case UdpDatagram() as datagram:
             protocol, transport = IPPROTO_UDP, _udp(datagram, flow)
         case IcmpMessage() as message:
@@ -74,7 +75,7 @@ def flag_word(segment: TcpSegment) -> int:
     return word
 
 
-def _tcp(segment: TcpSegment, flow: Flow, line: int) -> bytes:
+def _tcp(segment: TcpSegment, flow: Flow, line: int, keys: Keys) -> bytes:
     octets = encode_all(tuple(_option(item, segment, flow, line) for item in segment.options or ()))
     if len(octets) > LONGEST:
         raise ScriptError(line, f"{len(octets)} octets of TCP options, {LONGEST} is the most")
@@ -86,6 +87,8 @@ def _tcp(segment: TcpSegment, flow: Flow, line: int) -> bytes:
     source, destination = segment.ports or (flow.remote[1], flow.local[1])
     header = TCP.pack(source, destination, seq, ack, word, segment.window or 0, 0, segment.urgent)
     transport = header + octets + bytes(segment.length)
+    if Md5(None) in (segment.options or ()):
+        transport = signed(keys.find(flow.remote[0]), flow.remote[0], flow.local[0], transport)
     return with_checksum(flow.remote[0], flow.local[0], IPPROTO_TCP, transport, 16)
 
 
@@ -96,8 +99,6 @@ def _option(item: TcpOption, segment: TcpSegment, flow: Flow, line: int) -> TcpO
             return Sack(tuple((flow.ack_to_wire(left), flow.ack_to_wire(right)) for left, right in blocks))
         case Timestamps():
             return flow.timestamps_to_wire(item, segment, line)
-        case Md5(None):
-            raise Unsupported("TCP MD5 signatures")
     return item
 
 

@@ -18,6 +18,7 @@ from netstack.drill.flow import Flow
 from netstack.drill.nodes import (
     IcmpMessage,
     IpFields,
+    Md5,
     OtherProtocol,
     Packet,
     Quoted,
@@ -151,14 +152,15 @@ def joinable(first: Observed, then: Observed) -> str | None:
         two.urgent,
     ):
         return "headers differ"
-    if _without_time(one.options) != _without_time(two.options) or first.packet.ip.tos != then.packet.ip.tos:
+    if _alike(one.options) != _alike(two.options) or first.packet.ip.tos != then.packet.ip.tos:
         return "options or IP fields differ"
     return None
 
 
-def _without_time(options: tuple[TcpOption, ...] | None) -> list[TcpOption]:
-    """Two segments of one burst may leave on both sides of a clock tick."""
-    return [replace(o, val=None) if isinstance(o, Timestamps) else o for o in options or ()]
+def _alike(options: tuple[TcpOption, ...] | None) -> list[TcpOption]:
+    """Two segments of one burst may leave on both sides of a clock tick, and have signatures of their own."""
+    made = [replace(o, val=None) if isinstance(o, Timestamps) else o for o in options or ()]
+    return [Md5(None) if isinstance(o, Md5) else o for o in made]
 
 
 def join(first: Observed, then: Observed) -> Observed:

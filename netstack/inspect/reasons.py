@@ -70,6 +70,8 @@ REASONS: dict[str, tuple[str, str]] = {
     "tcp.paws": ("its timestamp is older than one that was seen: a ghost", "RFC 7323 5.3"),
     "tcp.unacceptable": ("it lies outside of the window", "RFC 9293 3.10.7.4 first"),
     "tcp.unacceptable_rst": ("a RST outside of the window", "RFC 9293 3.10.7.4 first"),
+    "tcp.md5_not_found": ("it bears no MD5 signature, and there is a key for its sender", "RFC 2385 2"),
+    "tcp.md5_failure": ("its MD5 signature is not what the key makes of it", "RFC 2385 2"),
     "tcp.md5_unexpected": ("it bears an MD5 signature, and nobody agreed on a key", "RFC 2385 2"),
     "tcp.rst_not_exact": ("a RST that is not exactly at RCV.NXT may be forged", "RFC 5961 3.2"),
     "tcp.no_ack": ("every segment after the first acknowledges", "RFC 9293 3.10.7.4 fifth"),

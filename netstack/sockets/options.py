@@ -14,6 +14,8 @@ from netstack.sockets.errors import os_error
 from netstack.tcp.congestion import ALGORITHMS
 from netstack.tcp.fast_open import CLIENT, KEY_LEN
 from netstack.tcp.info_layout import pack, pack_congestion
+from netstack.tcp.md5 import MAX_KEY, WHOLE, Keys
+from netstack.tcp.md5_connection import attach
 from netstack.tcp.pace import UNLIMITED
 from netstack.units import MILLISECOND, SECOND, Micros, Octets
 
@@ -38,6 +40,7 @@ TCP_NODELAY, TCP_MAXSEG, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP
 TCP_LINGER2, TCP_THIN_LINEAR_TIMEOUTS, TCP_RTO_MAX_MS = 8, 16, 44
 TCP_DEFER_ACCEPT, TCP_WINDOW_CLAMP, TCP_INFO, TCP_QUICKACK, TCP_CONGESTION = 9, 10, 11, 12, 13
 TCP_USER_TIMEOUT, TCP_FASTOPEN, TCP_NOTSENT_LOWAT, TCP_CC_INFO = 18, 23, 25, 26
+TCP_MD5SIG, TCP_MD5SIG_EXT = 14, 32
 TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_KEY, TCP_FASTOPEN_NO_COOKIE = 30, 33, 34
 MSG_FASTOPEN = 0x2000_0000
 
@@ -47,6 +50,12 @@ _LONG = Struct("=Q")
 _LINGER = Struct("=ii")
 MIN_RCVBUF: Octets = 2304
 MIN_SNDBUF: Octets = 4608
+_MD5SIG = ((IPPROTO_TCP, TCP_MD5SIG), (IPPROTO_TCP, TCP_MD5SIG_EXT))
+_MD5SIG_ADDRESS: Octets = 128
+"""struct sockaddr_storage."""
+_MD5SIG_REST = Struct("=BBHi80s")
+"""Flags, prefix length, length of the key, interface, key."""
+_FAMILY = AF_INET.to_bytes(2, "little")
 _HALF_INT = (1 << 30) - 1
 _NO_RATE = (1 << 32) - 1
 CA_NAME_MAX = 16
@@ -88,6 +97,8 @@ def set(sock: StreamSocket, level: int, name: int, value: Any) -> None:
         _set_congestion(sock, value)
     elif (level, name) == (IPPROTO_TCP, TCP_FASTOPEN_KEY):
         _set_fastopen_key(sock, value)
+    elif (level, name) in _MD5SIG:
+        _set_md5(sock, value, name == TCP_MD5SIG_EXT)
     elif (level, name) == (SOL_SOCKET, SO_MAX_PACING_RATE):
         _set_max_pacing_rate(sock, value)
     else:
@@ -98,8 +109,8 @@ def set(sock: StreamSocket, level: int, name: int, value: Any) -> None:
 
 
 def known(level: int, name: int) -> bool:
-    """Whether there is such an option with an integer for its value, to be read or to be set."""
-    return (level, name) in _OPTIONS
+    """Whether there is such an option, with an integer for its value or with keys, to be read or to be set."""
+    return (level, name) in _OPTIONS or (level, name) in _MD5SIG
 
 
 def _find(level: int, name: int) -> tuple[Get, Set | None]:
@@ -134,6 +145,30 @@ def _set_congestion(sock: StreamSocket, value: Any) -> None:
     if name not in ALGORITHMS:
         raise os_error(errno.ENOENT)
     sock.options.congestion = name
+
+
+def _set_md5(sock: StreamSocket, value: Any, extended: bool) -> None:
+    """struct tcp_md5sig; a key without octets takes one away. With TCP_MD5SIG_EXT it may be for a network."""
+    if isinstance(value, int) or len(value) < _MD5SIG_ADDRESS + _MD5SIG_REST.size or value[:2] != _FAMILY:
+        raise os_error(errno.EINVAL)
+    address = bytes(value[4:8])
+    flags, prefix, length, _, key = _MD5SIG_REST.unpack_from(value, _MD5SIG_ADDRESS)
+    bits = WHOLE
+    if extended and flags & 1:  # TCP_MD5SIG_FLAG_PREFIX
+        bits = prefix
+    if bits > WHOLE or (extended and flags & 2) or length > MAX_KEY:  # 2: for one of several interfaces
+        raise os_error(errno.EINVAL)
+    keys = sock.options.md5 = sock.options.md5 or Keys()
+    if length:
+        keys.add(address, bits, key[:length])
+        sock.stack.tcp.signing = True
+    else:
+        try:
+            keys.remove(address, bits)
+        except KeyError:
+            raise os_error(errno.ENOENT) from None
+    if sock.connection is not None:
+        attach(sock.connection)
 
 
 def _set_max_pacing_rate(sock: StreamSocket, value: Any) -> None:

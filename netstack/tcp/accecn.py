@@ -14,6 +14,7 @@ from netstack.ip.ecn import CE, ECT_0, ECT_1, NOT_ECT
 from netstack.tcp import why
 from netstack.tcp.ace import FIRST_CEP, Decoder
 from netstack.tcp.ecn import Ecn
+from netstack.tcp.md5 import SignedPath
 from netstack.wire.tcp_options import ACCECN_LEN, ROOMY, Counters
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class AccEcn(Ecn):
         """3.2.3.3, as Linux: on every segment, or after a change and a few times per round trip."""
         if conn.recovery.timeouts > 1 and conn.tcb.snd_una == conn.tcb.iss + 1:
             self.fail_mode |= OPT_FAIL_SEND  # 3.2.3.2.2: nothing gets through; perhaps it is the option
-        if not mode or self.fail_mode & OPT_FAIL_SEND:
+        if not mode or self.fail_mode & OPT_FAIL_SEND or isinstance(conn.path, SignedPath):
             return False
         if mode >= ALWAYS or self.demand:
             return True

@@ -49,10 +49,6 @@ _VIEW: int = 8192
 
 def segment_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
     """One segment; leaves the connection marked when something is to be sent."""
-    if seg.options.md5 is not None:
-        conn.tcp.counters.mib["TcpExtTCPMD5Unexpected"] += 1  # RFC 2385 2: signed, and nobody agreed on a key
-        conn.drop("md5_unexpected", now)
-        return
     if conn.close_at:
         orphan.segment_arrives(conn, seg, now)
         return

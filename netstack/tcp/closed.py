@@ -4,6 +4,7 @@ from struct import Struct
 
 from netstack.ip.path import Path
 from netstack.seq import MASK
+from netstack.tcp.md5 import SignedPath
 from netstack.units import Octets
 from netstack.wire.checksum import ones_sum
 from netstack.wire.tcp import ACK, FIN, RST, SYN
@@ -30,7 +31,7 @@ def reset(ports: int, seq: int) -> bytes:
     return _PLAIN.pack(ports, seq & MASK, 0, 5 << 12 | RST, 0, 0, 0)
 
 
-def checksummed(head: bytes, path: Path) -> bytes:
+def checksummed(head: bytes, path: Path | SignedPath) -> bytes:
     """A header without payload with its checksum field as `path` wants it."""
     total = path.pseudo + len(head)
     checksum = total % 0xFFFF if path.offload else -(total + ones_sum(head)) % 0xFFFF

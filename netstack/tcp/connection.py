@@ -11,6 +11,7 @@ from __future__ import annotations
 from netstack.seq import MASK, unwrap
 from netstack.tcp import loss_probe, opening, output, send_room, timer_kind, timers, why
 from netstack.tcp.arrive import segment_arrives
+from netstack.tcp.md5 import SignedPath
 from netstack.tcp.readiness import READABLE
 from netstack.tcp.reassembly import SMALL
 from netstack.tcp.segment import Arrival, echoed_at
@@ -133,6 +134,10 @@ class Connection(UserCalls):
 
     def take(self, seg: Arrival, now: Micros) -> None:
         """What header prediction did not prove: the whole of 3.10.7."""
+        if seg.options.md5 is not None and not isinstance(self.path, SignedPath):
+            self.tcp.counters.mib["TcpExtTCPMD5Unexpected"] += 1  # RFC 2385 2: signed, and nobody agreed on a key
+            self.drop("md5_unexpected", now)
+            return
         state = self.tcb.state
         if state is SYN_SENT:
             opening.syn_sent_arrives(self, seg, now)

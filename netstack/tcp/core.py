@@ -9,6 +9,7 @@ from __future__ import annotations
 from netstack.events import Dropped, StateChanged
 from netstack.tcp import loss_probe, mtu_probe, opening, output, report, timer_kind, timers, why, write_queue
 from netstack.tcp.emit import segment
+from netstack.tcp.md5 import SignedPath, signature_room
 from netstack.tcp.parts import NEVER, Parts
 from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
 from netstack.tcp.reduction import OPEN
@@ -110,8 +111,12 @@ class ConnectionCore(Parts):
         if probe is not None and probe.enabled:
             mss = min(mss, probe.mss(probe.low))
         self.send_mss = min(mss, max(most, 36 if tcb.ts_ok else 48)) if 0 < most < mss else mss
+        if self.options.md5 is not None:
+            self.send_mss -= signature_room(self.path)
         self.recovery.scoreboard.mss = self.send_mss
         self.size_goal = write_queue.goal(self.send_mss, tcb.max_snd_wnd)
+        if self.send_mss < mss and isinstance(self.path, SignedPath):
+            self.size_goal = self.send_mss  # each segment is signed for itself, so Linux queues them so
 
     def on_path_mtu(self, now: Micros) -> None:
         """The path takes another size (RFC 1191). If less: those segments that were too big again, at once."""

@@ -13,7 +13,7 @@ from netstack.counters import Counters
 from netstack.events import Dropped, Sink, StateChanged, TimerArmed, TimerCancelled, TimerFired
 from netstack.ip.ipv4 import Ipv4
 from netstack.ip.path import Path
-from netstack.tcp import ecn_setup, fast_open_client, icmp, report, why
+from netstack.tcp import ecn_setup, fast_open_client, icmp, md5_connection, report, why
 from netstack.tcp.accecn import AccEcn
 from netstack.tcp.census import Census
 from netstack.tcp.challenge import ChallengeLimit
@@ -26,6 +26,7 @@ from netstack.tcp.fast_open import EVERY_LISTENER, KEY_LEN, SERVER, keys_from_te
 from netstack.tcp.fast_open_client import Cache
 from netstack.tcp.iss import Secret
 from netstack.tcp.listener import Listener
+from netstack.tcp.md5 import only
 from netstack.tcp.memory import Memory
 from netstack.tcp.opening import hear_syn
 from netstack.tcp.options import SocketOptions
@@ -39,6 +40,9 @@ from netstack.tcp.variables import without_connection
 from netstack.units import Micros, Octets
 from netstack.wire.checksum import ones_sum
 from netstack.wire.tcp import HEADER, SYN
+
+_MAY_BE_SIGNED: Octets = 20 + 18
+"""A header with less has no room for an MD5 option."""
 
 
 class Entropy(Protocol):
@@ -82,6 +86,8 @@ class Tcp:
         self._rng = rng
         self.replies = Replies(ip, counters.mib)
         """What leaves on behalf of no connection."""
+        self.signing = False
+        """A socket was given a key (RFC 2385): replies may have to be signed."""
         self.time_waits = TimeWaitQueue()
         self.ports = Ports(config.port_range, rng, self)
         ip.protocols[PROTOCOL] = self.receive
@@ -154,10 +160,15 @@ class Tcp:
             listener.syn_arrives(seg, pair + frame[at : at + 4], pair, now)
             return
         self.drop("no_listener", now)
+        key = None
+        if text - at >= _MAY_BE_SIGNED:
+            answerable, key = md5_connection.key_for_stray(self, pair, frame, at, text, end)
+            if not answerable:
+                return
         ports = int.from_bytes(frame[at + 2 : at + 4] + frame[at : at + 2], "big")
         head = answer(ports, seq, ack, flags, end - text)
         if head is not None:
-            self.reply(pair, head)
+            self.reply(pair, head, key=key)
 
     def observe(self, sink: Sink | None) -> None:
         """Tell `sink` everything from now on; None: nobody."""
@@ -180,10 +191,14 @@ class Tcp:
         self.now = now
         icmp.on_error(self, kind, code, mtu, pair, quoted, now)
 
-    def reply(self, pair: bytes, head: bytes, rule: str = why.RESET_CLOSED, state: State = CLOSED) -> None:
+    def reply(
+        self, pair: bytes, head: bytes, rule: str = why.RESET_CLOSED, state: State = CLOSED, key: bytes | None = None
+    ) -> None:
         """A RST for a segment that belongs to no connection; `pair` as it arrived. Leaves with the next transmit."""
         self.counters.mib["TcpOutRsts"] += 1
-        self.replies.add(pair, head, rule, state)
+        if self.signing and key is None:
+            key = md5_connection.key_for_reply(self, pair, head)
+        self.replies.add(pair, head, rule, state, key=key)
 
     def reset_for(self, conn: ConnectionCore, seq: int, now: Micros) -> None:
         """<SEQ=seq><CTL=RST> from a connection that goes on (an unacceptable ACK in SYN-SENT or SYN-RECEIVED)."""
@@ -240,6 +255,9 @@ class Tcp:
         conn.listener = listener
         conn.tcb.ts_offset = self.timestamp_offset(pair)
         conn.tcb.state = LISTEN
+        if conn.options.md5 is not None:
+            conn.options.md5 = only(path.destination, conn.options.md5.find(path.destination))
+            md5_connection.attach(conn)
         if self.events is not None:
             report.shown_of(conn)
         if self.config.reflect_tos:
@@ -256,6 +274,8 @@ class Tcp:
     def make_ecn_capable(self, conn: ConnectionCore) -> None:
         """ECN was negotiated for `conn`."""
         conn.__class__ = AccEcnConnection if isinstance(conn.ecn, AccEcn) else EcnConnection
+        if conn.options.md5 is not None:
+            md5_connection.attach(conn)
 
     def listen(self, address: bytes, port: int, backlog: int, options: SocketOptions | None = None) -> Listener:
         """Passive open (3.10.1). `address` zeros: any of ours. OSError(EADDRINUSE) when somebody listens there."""
@@ -316,6 +336,8 @@ class Tcp:
         conn = Connection(self, key, path, iss, options)
         conn.tcb.ts_offset = self._secret.ts_offset(pair)
         conn.active = True
+        if options.md5 is not None:
+            md5_connection.attach(conn)
         if self.events is not None:
             report.shown_of(conn)
         conn.move(Cause.ACTIVE_OPEN)

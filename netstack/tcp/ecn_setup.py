@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from netstack.ip.ecn import NOT_ECT
 from netstack.tcp.accecn import ACE_FAIL_RECV, HANDSHAKE, SAID, AccEcn
 from netstack.tcp.ecn import Ecn
+from netstack.tcp.md5 import signature_room
 from netstack.wire.tcp import AE, CWR, ECE
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _begin(conn: ConnectionCore, agreed: int, codepoint: int) -> None:
     tcb, snd_nxt = conn.tcb, conn.tcb.iss + 1
     conn.ecn = AccEcn(snd_nxt, codepoint) if agreed == _ALL else Ecn(snd_nxt)
     tcb.eff_snd_mss -= conn.ecn.option_len(conn)
-    conn.send_mss = conn.recovery.scoreboard.mss = tcb.eff_snd_mss
+    conn.send_mss = conn.recovery.scoreboard.mss = tcb.eff_snd_mss - signature_room(conn.path)
     conn.tcp.make_ecn_capable(conn)
 
 

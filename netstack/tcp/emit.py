@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from netstack.seq import MASK
 from netstack.tcp import report
 from netstack.tcp import why as rules
+from netstack.tcp.md5 import SignedPath
 from netstack.tcp.urgent import with_pointer
 from netstack.units import Micros, Octets, Seq
 from netstack.wire.checksum import ones_sum
@@ -152,7 +153,10 @@ def _block_limit(conn: ConnectionCore, text: bool) -> int:
     """How many SACK blocks a segment has room for: one with text keeps some, any other need only fit the path."""
     ts_ok = conn.tcb.ts_ok
     room = conn.send_mss - _MIN_TEXT if text else conn.path.mtu - (52 if ts_ok else 40)
-    return max(min((room - 4) // 8, 3 if ts_ok else 4), 0)
+    most = 3 if ts_ok else 4
+    if isinstance(conn.path, SignedPath):
+        most = 0 if ts_ok else 2
+    return max(min((room - 4) // 8, most), 0)
 
 
 def sack_room(conn: ConnectionCore) -> Octets:

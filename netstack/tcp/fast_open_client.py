@@ -18,6 +18,7 @@ from netstack.tcp.fast_open import (
     FastOpen,
     said,
 )
+from netstack.tcp.md5 import SignedPath
 from netstack.tcp.scoreboard import Sent
 from netstack.units import MILLISECOND, Micros, Octets
 from netstack.wire.tcp import PSH
@@ -148,6 +149,9 @@ def _look_up(conn: Connection, fast: FastOpen) -> bool:
     cache, config = tcp.fast_open_cache, tcp.config
     known = cache.get(conn.path.destination)
     fast.cookie, fast.experimental = b"", False
+    if isinstance(conn.path, SignedPath):
+        fast.cookie = None
+        return False
     if known is not None:
         fast.cookie = known.cookie
         fast.experimental = known.experimental if known.cookie else known.try_experimental == 1

@@ -18,6 +18,7 @@ from netstack.tcp.connection import Connection
 from netstack.tcp.emit import send_ack
 from netstack.tcp.fast_open import SERVER, SERVER_WITHOUT_COOKIE, FastOpen, cookie, good_by, said
 from netstack.tcp.half_open import is_old
+from netstack.tcp.md5 import SignedPath
 from netstack.tcp.readiness import READABLE, WRITABLE
 from netstack.tcp.segment import Arrival
 from netstack.tcp.state import SYN_RECEIVED, Cause
@@ -36,7 +37,9 @@ def on_syn(listener: Listener, conn: Connection, seg: Arrival, pair: bytes, now:
     tcp, options = listener.tcp, listener.options
     mib, switches = tcp.counters.mib, tcp.config.fastopen
     mib["TcpExtTCPFastOpenCookieReqd"] += shown == b""
-    if not switches & SERVER or not listener.fast_open.has_room(options.fastopen, mib, now):
+    if not switches & SERVER or isinstance(conn.path, SignedPath):
+        return False
+    if not listener.fast_open.has_room(options.fastopen, mib, now):
         return False
     better: FastOpen | None = None
     if not (switches & SERVER_WITHOUT_COOKIE or options.fastopen_no_cookie):

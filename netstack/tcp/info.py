@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from netstack.tcp.congestion import INFINITE
 from netstack.tcp.congestion.bbr import Bbr
+from netstack.tcp.md5 import signature_room
 from netstack.tcp.pace import pacing_rate
 from netstack.tcp.state import CLOSED, TIME_WAIT
 
@@ -50,7 +51,7 @@ def _state(conn: ConnectionCore) -> dict[str, int]:
         "rcv_wscale": tcb.rcv_wscale,
         "rto": rtt.timeout(),
         "ato": acking.ato,
-        "snd_mss": conn.send_mss,
+        "snd_mss": conn.send_mss + signature_room(conn.path),
         "rcv_mss": acking.rcv_mss,
         "pmtu": conn.path.mtu,
         "advmss": tcb.rmss - (12 if tcb.ts_ok else 0),

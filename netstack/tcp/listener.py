@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from netstack.tcp import fast_open_server, syn_cookie
 from netstack.tcp.closed import answer
 from netstack.tcp.fast_open import Queue
+from netstack.tcp.md5_connection import listener_admits, make_room
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.readiness import READABLE
 from netstack.tcp.segment import Arrival
@@ -101,6 +102,8 @@ class Listener:
     def syn_arrives(self, seg: Arrival, key: bytes, pair: bytes, now: Micros, iss: int | None = None) -> None:
         """3.10.7.2: first RST, second ACK, third SYN, fourth anything else."""
         tcp = self.tcp
+        if (seg.options.md5 is not None or self.options.md5 is not None) and not listener_admits(self, seg, pair, now):
+            return
         if seg.flags & RST:
             tcp.drop("rst_to_listener", now)
             return
@@ -125,6 +128,8 @@ class Listener:
             return
         if iss is None and self._drops(now):
             return
+        if self.options.md5 is not None:
+            make_room(self, seg, pair)
         conn = tcp.passive(self, key, pair, seg, now, iss)
         if conn is None:
             return

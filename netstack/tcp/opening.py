@@ -14,6 +14,7 @@ from netstack.ip.path import Path
 from netstack.seq import MASK
 from netstack.tcp import ecn_setup, fast_open_client, report, timer_kind, why, window
 from netstack.tcp.emit import segment, send_ack
+from netstack.tcp.md5 import SignedPath, signature_room
 from netstack.tcp.modelled import begin
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.scoreboard import Sent
@@ -35,7 +36,7 @@ _FIXED_HEADERS: Octets = 40
 _TIMESTAMP_LEN: Octets = 12
 
 
-def receive_mss(path: Path, options: SocketOptions) -> Octets:
+def receive_mss(path: Path | SignedPath, options: SocketOptions) -> Octets:
     """RMSS: what we tell the peer; our link's MTU less the fixed headers, or TCP_MAXSEG."""
     mss = path.mtu - _FIXED_HEADERS
     return min(mss, options.maxseg) if options.maxseg else mss
@@ -62,22 +63,27 @@ def settle(conn: ConnectionCore, options: Options, now: Micros) -> None:
         tcb.rcv_wscale = window.scale_for(config, conn.options.rcvbuf, conn.options.window_clamp)
     else:
         tcb.snd_wscale = tcb.rcv_wscale = 0
-    conn.send_mss = conn.recovery.scoreboard.mss = tcb.eff_snd_mss
+    conn.send_mss = conn.recovery.scoreboard.mss = tcb.eff_snd_mss - signature_room(conn.path)
+
 
 
 def offer(conn: ConnectionCore, now: Micros) -> bytes:
-    """The options of our SYN or SYN-ACK: all we can do, or what remains after the peer's SYN."""
+    """The options of our SYN or SYN-ACK: all we can do, or what remains after the peer's SYN.
+
+    Beside a signature our SYN asks for no timestamps, as in Linux. Deviation: nor for Fast Open or accurate ECN's
+    counters, for which Linux would find room.
+    """
     tcb, config = conn.tcb, conn.tcp.config
     if tcb.state is SYN_SENT or conn.active:  # in a simultaneous open too: it is the SYN again, with an ACK (Linux)
-        stamps, sack = config.timestamps, config.sack
         options = conn.options
+        stamps, sack = config.timestamps and not signature_room(conn.path), config.sack
         shift = window.scale_for(config, options.rcvbuf, options.window_clamp) if config.window_scaling else None
     else:
         stamps, sack = tcb.ts_ok, tcb.sack_ok
         shift = tcb.rcv_wscale if tcb.rcv_wscale or tcb.snd_wscale or conn.wscale_seen else None
     times = ((now // 1000 + tcb.ts_offset) & MASK, tcb.ts_recent) if stamps else None
     fast, counters = conn.fast_open, None
-    if conn.path.mtu < ROOMY:
+    if conn.path.mtu < ROOMY or signature_room(conn.path):
         return build_syn(tcb.rmss, shift, sack, times)
     if conn.ecn is not None:
         records = conn.recovery.scoreboard.records

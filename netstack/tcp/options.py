@@ -1,5 +1,6 @@
 """What a user may set on a connection or listener (RFC 9293 3.9.1, Linux's socket options), as plain attributes."""
 
+from netstack.tcp.md5 import Keys
 from netstack.tcp.pace import UNLIMITED
 from netstack.units import Micros, Octets
 
@@ -23,6 +24,7 @@ class SocketOptions:
         "linger2",
         "max_pacing_rate",
         "maxseg",
+        "md5",
         "mtu_discover",
         "nodelay",
         "notsent_lowat",
@@ -95,6 +97,8 @@ class SocketOptions:
         self.rto_max: Micros = 0
         """TCP_RTO_MAX_MS."""
         self.congestion = ""
+        self.md5: Keys | None = None
+        """TCP_MD5SIG: None until the first key."""
         self.reuseaddr = False
         self.tos = 0
         self.ttl = 0

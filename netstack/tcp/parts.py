@@ -9,6 +9,7 @@ from netstack.ip.path import Path
 from netstack.tcp import modelled, opening, timer_kind, window
 from netstack.tcp.acking import AckPolicy
 from netstack.tcp.chrono import Chrono
+from netstack.tcp.md5 import SignedPath
 from netstack.tcp.memory import FREE
 from netstack.tcp.mtu_probe import MtuProbe
 from netstack.tcp.options import SocketOptions
@@ -121,7 +122,7 @@ class Parts:
         self.tcp = tcp
         self.key = key
         """Remote address, local address, remote port, local port, as they arrive on the wire."""
-        self.path = path
+        self.path: Path | SignedPath = path
         self.options = options
         if not options.mtu_discover:
             path.allow_fragments(True)

@@ -84,7 +84,8 @@ def answer(listener: Listener, seg: Arrival, key: bytes, pair: bytes, now: Micro
     head = _PLAIN.pack(ports, cookie, (seg.seq + 1) & MASK, word, offered, 0, 0) + octets
     listener.overflowed_at = now
     tcp.counters.mib["TcpExtSyncookiesSent"] += 1
-    tcp.replies.add(pair, head, why.COOKIE, LISTEN, options.tos, options.ttl or 64)
+    signing_key = None if options.md5 is None else options.md5.find(path.destination)
+    tcp.replies.add(pair, head, why.COOKIE, LISTEN, options.tos, options.ttl or 64, signing_key)
 
 
 def _with_low_bits(stamp: int, bits: int) -> int:

@@ -27,6 +27,24 @@ SPOILT = {
         "data of the event: expected 7, got 4",
     ),
     "how often an edge is told": ("calls/epoll_edge.pkt", "1, 0) = 0", "1, 0) = 1", "result: expected 1, got 0"),
+    "a signature": (
+        "md5/signed_exchange.pkt",
+        "1:981(980) ack 1 <nop,nop,md5 valid>",
+        "1:981(980) ack 1 <nop,nop,md5 000102030405060708090a0b0c0d0e0f>",
+        "md5: expected md5 0001",
+    ),
+    "a signature that is not there": (
+        "md5/another_peer.pkt",
+        "> P. 1:1001(1000) ack 1 <",
+        "> P. 1:1001(1000) ack 1 <md5 0001,",
+        "options: expected <md5",
+    ),
+    "a key": (
+        "md5/key_taken_away.pkt",
+        'tcpm_key=""}, 216)',
+        'tcpm_key="x"}, 216)',
+        "length: expected|options: expected none",
+    ),
     "a control message": ("calls/inq.pkt", "cmsg_data=40", "cmsg_data=41", "TCP_CM_INQ: expected 41, got 40"),
     "the kind of a control message": ("calls/inq.pkt", "cmsg_type=TCP_CM_INQ", "cmsg_type=1", "control message: "),
     "the number of control messages": (
@@ -238,7 +256,7 @@ def test_spoilt_script_fails_and_says_why(what):
     assert outcome.line == line or what in FAILS_LATER, outcome.report()
 
 
-FAILS_LATER = {"a low-water mark", "silence", "a peer's number"}
+FAILS_LATER = {"a low-water mark", "silence", "a peer's number", "a key"}
 """Where not the changed line is wrong but what the stack does about it."""
 
 
