@@ -79,6 +79,8 @@ def _tcp(wanted: TcpSegment, got: TcpSegment, actual: Observed, rules: Rules) ->
         found.append(f"acknowledgment number {actual.raw_ack} without ACK")
     elif wanted.ack is not None:
         got_ack = actual.raw_ack if wanted.ack_raw else got.ack
+        if "S" in got.flags and wanted.ack == actual.raw_ack:
+            got_ack = actual.raw_ack  # of a SYN-ACK, too, numbers may be as written: those of the peer's SYN
         found += _field("ack", wanted.ack, "none" if got.ack is None else got_ack)
     if wanted.window is not None and not rules.relaxed:
         found += _field("win", wanted.window, got.window)

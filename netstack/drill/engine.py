@@ -176,6 +176,8 @@ class Run:
         self.ignored += settings.ignored
         self.timeline.append(Entry(self.host.now(), f"`{' '.join(command.text.split())}`", event.line))
         self.ignored += self.host.configure(settings.values)
+        for patterns in settings.sockets:
+            self._look_for(event, patterns, self.host.sockets_table(), "/proc/net/tcp")
         if settings.recount:
             self._count(event, settings.counted)
         if settings.pause:
@@ -187,14 +189,18 @@ class Run:
         rows = [f"{name:<32}{now[name] - self.counted.get(name, 0):<15} 0.0" for name in sorted(now)]
         rows = [row for row in rows if int(row.split()[1])]
         for patterns in asked:
-            try:
-                found = any(all(re.search(pattern, row) for pattern in patterns) for row in rows)
-            except re.error as error:
-                raise Unsupported(f"the pattern {patterns}: {error}") from None
-            if not found:
-                told = f"counters: no line matches {' and '.join(patterns)}"
-                raise Mismatch(event.line, told, event.text, "nstat shows", rows)
+            self._look_for(event, patterns, rows, "nstat")
         self.counted = now
+
+    def _look_for(self, event: Event, patterns: list[str], rows: list[str], source: str) -> None:
+        """One of `rows` matches every pattern."""
+        try:
+            found = any(all(re.search(pattern, row) for pattern in patterns) for row in rows)
+        except re.error as error:
+            raise Unsupported(f"the pattern {patterns}: {error}") from None
+        if not found:
+            told = f"{source}: no line matches {' and '.join(patterns)}"
+            raise Mismatch(event.line, told, event.text, f"{source} shows", rows)
 
     def _note_state(self) -> None:
         if self.manner.explain and self.timeline:

@@ -51,9 +51,9 @@ class Flow:
         """A number of the remote end. A SYN's is as written."""
         return seq & MASK if syn else self.irs + seq & MASK
 
-    def ack_to_wire(self, ack: int) -> int:
-        """A number of the local end, in an inbound acknowledgment or SACK block."""
-        return (self.iss or 0) + ack & MASK
+    def ack_to_wire(self, ack: int, syn: bool = False) -> int:
+        """A number of the local end, in an inbound acknowledgment or SACK block. On a SYN it is as written."""
+        return (self.iss or 0) - (self.iss_script if syn else 0) + ack & MASK
 
     def timestamps_to_wire(self, option: Timestamps, segment: TcpSegment, line: int) -> Timestamps:
         """The echo turned back into what the local end sent. Without ACK it means nothing and stays (RFC 7323 3.2)."""

@@ -85,6 +85,10 @@ class Host(Protocol):
         """What nstat would show, by its names, since the beginning."""
         ...
 
+    def sockets_table(self) -> list[str]:
+        """The lines of /proc/net/tcp."""
+        ...
+
     def explain(self, fd: int | None, local: Address | None, remote: Address | None) -> str:
         """State and variables of the connection in one line, "" when unknown. It may have no descriptor (any more)."""
         ...

@@ -82,7 +82,7 @@ def _tcp(segment: TcpSegment, flow: Flow, line: int, keys: Keys) -> bytes:
     seq = segment.seq if segment.seq_kind is SeqKind.RAW else flow.seq_to_wire(segment.seq, "S" in segment.flags)
     ack = 0
     if segment.ack is not None:
-        ack = segment.ack if segment.ack_raw else flow.ack_to_wire(segment.ack)
+        ack = segment.ack if segment.ack_raw else flow.ack_to_wire(segment.ack, "S" in segment.flags)
     word = (20 + len(octets)) // 4 << 12 | flag_word(segment)
     source, destination = segment.ports or (flow.remote[1], flow.local[1])
     header = TCP.pack(source, destination, seq, ack, word, segment.window or 0, 0, segment.urgent)

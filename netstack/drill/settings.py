@@ -44,6 +44,7 @@ _HARMLESS = {
     "ifconfig", "rmmod", "insmod", "chmod", "kill", "killall", "pkill", "grep", "head", "tail", "lsmod", "arp",
 }  # fmt: skip
 """Words that begin lines without effect on an end under test."""
+_TABLE = {"/proc/net/tcp", "/proc/net/tcp6"}
 _QUEUES = {"pfifo", "bfifo", "pfifo_fast", "noqueue", "fq_codel", "mq", "prio", "codel", "sfq"}
 """Queueing disciplines that let single packets through as they come."""
 _METRICS = {
@@ -75,6 +76,8 @@ class Settings:
     """How long the command takes: its sleeps."""
     counted: list[list[str]] = field(default_factory=list)
     """Patterns that lines of nstat have to match, all of one list on one line."""
+    sockets: list[list[str]] = field(default_factory=list)
+    """The same of /proc/net/tcp."""
     recount: bool = False
     """nstat was called alone: what it shows later is counted from now."""
 
@@ -100,14 +103,20 @@ def _lines(text: str, read: Read, usual: bool, depth: int, found: Settings) -> N
 
 
 def _filter(source: Line, line: Line, found: Settings) -> None:
-    """`nstat | grep NAME` asserts; what other output is held against cannot be known here."""
+    """`nstat | grep NAME` and `grep NAME /proc/net/tcp | grep PORT` assert; other output cannot be known here."""
     patterns = [word for word in line.words[1:] if not word.startswith("-")]
-    counts = source.words[0] == "nstat" or (source.after == "|" and bool(found.counted))
-    if line.words[0] in ("grep", "egrep") and len(patterns) == 1 and counts and "-v" not in line.words:
-        if source.words[0] == "nstat":
-            found.counted.append([])
-        found.counted[-1].append(patterns[0])
+    first = source.words[0] if source.after != "|" else ""
+    if line.words[0] not in ("grep", "egrep") or len(patterns) != 1 or "-v" in line.words:
+        asked = None
+    elif first == "nstat" or (not first and found.counted):
+        asked = found.counted
         found.recount = True
+    else:
+        asked = found.sockets if _TABLE.intersection(source.words) or (not first and found.sockets) else None
+    if asked is not None:
+        if first in ("nstat", "cat"):
+            asked.append([])
+        asked[-1].append(patterns[0])
     elif line.words[0] not in ("cat", "tee"):
         found.refused = found.refused or f"{source} | {line}"
 
@@ -134,6 +143,11 @@ def _one_line(line: Line, read: Read, usual: bool, depth: int, found: Settings) 
         _ip(line, [word for word in words[1:] if not word.startswith("-")], found)
     elif name == "nstat":
         found.recount = True
+    elif name == "grep" and _TABLE.intersection(words):
+        patterns = [word for word in words[1:] if not word.startswith("-") and word not in _TABLE]
+        if len(patterns) != 1 or "-v" in words:
+            found.refused = found.refused or str(line)
+        found.sockets.append(patterns)
     elif name == "tc":
         _queue(line, words, found)
     elif name in ("iptables", "ip6tables", "nft"):

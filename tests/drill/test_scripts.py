@@ -27,6 +27,19 @@ SPOILT = {
         "data of the event: expected 7, got 4",
     ),
     "how often an edge is told": ("calls/epoll_edge.pkt", "1, 0) = 0", "1, 0) = 1", "result: expected 1, got 0"),
+    "what a SYN-ACK acknowledges": (
+        "handshake/numbers_as_written.pkt",
+        "ack 123001",
+        "ack 123002",
+        "ack: expected 123002",
+    ),
+    "what an error quotes": (
+        "udp/unreachable_quotes.pkt",
+        "[udp (10)]",
+        "[udp (11)]",
+        r"quoted: expected \[udp \(11\)",
+    ),
+    "a row of /proc/net/tcp": ("calls/proc_net_tcp.pkt", '" 03 "', '" 04 "', "/proc/net/tcp: no line matches  04 "),
     "a signature": (
         "md5/signed_exchange.pkt",
         "1:981(980) ack 1 <nop,nop,md5 valid>",

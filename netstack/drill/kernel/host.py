@@ -159,6 +159,10 @@ class KernelHost:
                 found.update({layer + name: int(value) for name, value in pairs})
         return found
 
+    def sockets_table(self) -> list[str]:
+        """Of the namespace."""
+        return Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]
+
     def explain(self, fd: int | None, local: Address | None, remote: Address | None) -> str:
         """What TCP_INFO tells; Linux does not tell its sequence numbers."""
         info = self.tcp_info(fd) if fd is not None else {}

@@ -17,7 +17,7 @@ from netstack.sockets.stream import StreamSocket
 from netstack.stack import Stack
 from netstack.tcp.connection import Connection
 from netstack.tcp.info import listener_info, tcp_info
-from netstack.tcp.state import TIME_WAIT
+from netstack.tcp.state import LISTEN, TIME_WAIT
 from netstack.tcp.timewait import TimeWait
 from netstack.units import SECOND, Micros, Octets
 
@@ -173,6 +173,15 @@ class StackHost:
             return sock.info()
         return {**tcp_info(sock.connection, self.clock), **sock.congestion_info()}
 
+    def sockets_table(self) -> list[str]:
+        """Listeners, then connections; queues and timers are left out."""
+        tcp = self.stack.tcp
+        rows = [_row((address, port), (bytes(4), 0), LISTEN.number) for address, port in tcp.listeners]
+        for key, conn in tcp.connections.items():
+            local, remote = (key[4:8], int.from_bytes(key[-2:], "big")), (key[:4], int.from_bytes(key[-4:-2], "big"))
+            rows.append(_row(local, remote, conn.state.number))
+        return [f"{number:4}: {row}" for number, row in enumerate(rows)]
+
     def explain(self, fd: int | None, local: Address | None, remote: Address | None) -> str:
         """State, SND and RCV variables, relative to the initial numbers."""
         sock = self.sockets.sockets.get(fd) if fd is not None else None
@@ -192,3 +201,9 @@ class StackHost:
 
     def close(self) -> None:
         """Nothing outside this process was touched."""
+
+
+def _row(local: Address, remote: Address, state: int) -> str:
+    """As /proc/net/tcp has it: addresses in the machine's order of octets, all in hexadecimal."""
+    ends = (f"{int.from_bytes(address, 'little'):08X}:{port:04X}" for address, port in (local, remote))
+    return f"{' '.join(ends)} {state:02X} 00000000:00000000 00:00000000 00000000"
