@@ -256,8 +256,10 @@ def _set_nodelay(sock: StreamSocket, value: int) -> None:
 
 def _set_cork(sock: StreamSocket, value: int) -> None:
     sock.options.cork = bool(value)
-    if not value and sock.options.nodelay and sock.connection is not None:
-        sock.connection.push()
+    if not value and sock.connection is not None:
+        sock.connection.hold = False  # what MSG_MORE held back is looked at anew
+        if sock.options.nodelay:
+            sock.connection.push()
 
 
 def _set_tos(sock: StreamSocket, value: int) -> None:

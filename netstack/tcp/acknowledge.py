@@ -3,7 +3,10 @@
 Facts only; what to do about them is `recovery`'s. One `AckFacts` per connection is reused, so an ACK allocates nothing.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from netstack.counters import Tally
 from netstack.seq import unwrap
@@ -12,9 +15,13 @@ from netstack.tcp.rate import Rate
 from netstack.tcp.rto import RttEstimator
 from netstack.tcp.scoreboard import Scoreboard, Sent
 from netstack.tcp.tcb import Tcb
-from netstack.units import Micros, Seq
+from netstack.units import Micros, Octets, Seq
 
-_NONE: Seq = 1 << 62
+if TYPE_CHECKING:
+    from netstack.tcp.reduction import Reduction
+
+NONE: Seq = 1 << 62
+"""Of `AckFacts.reordered_from`: above every sequence number."""
 _MAX_KNOWN = 8
 
 
@@ -29,6 +36,7 @@ class AckFacts:
         "last_sacked_at",
         "last_sent_at",
         "original_delivered",
+        "probe_dsack",
         "reordered_from",
         "retransmission_acked",
         "sacked",
@@ -46,10 +54,12 @@ class AckFacts:
         """Segments newly SACKed."""
         self.una_advanced = False
         self.dsack = False
+        self.probe_dsack = False
+        """What came twice is what a loss probe sent again (RFC 8985 7.4.2)."""
         self.retransmission_acked = False
         self.original_delivered = False
         """Something below the recovery point arrived that had never been retransmitted (F-RTO, RFC 5682 3.1)."""
-        self.reordered_from: Seq = _NONE
+        self.reordered_from: Seq = NONE
         """The lowest never-retransmitted sequence number that arrived after higher ones."""
         self.first_sent_at: Micros = -1
         self.last_sent_at: Micros = -1
@@ -125,52 +135,88 @@ class Acknowledger:
         del records[:n]
         return delivered
 
-    def selective(self, blocks: Sequence[tuple[int, int]], ack: Seq, high_seq: Seq, now: Micros) -> int:
+    def selective(self, blocks: Sequence[tuple[int, int]], ack: Seq, recovery: Reduction, now: Micros) -> int:
         """SACK blocks as on the wire, with SEG.ACK. Returns the segments newly delivered."""
-        tcb, facts = self._tcb, self.facts
+        tcb = self._tcb
         delivered = 0
         if len(self._known) > _MAX_KNOWN:
             self._known.clear()
+        good: list[tuple[Seq, Seq]] = []
+        twice: tuple[Seq, Seq] | None = None
         for i, (wire_left, wire_right) in enumerate(blocks):
             left, right = unwrap(wire_left, ack), unwrap(wire_right, ack)
             if i == 0 and self._is_dsack(left, right, blocks, ack):
-                facts.dsack = True
                 self.mib["TcpExtTCPDSACKRecv" if left < ack else "TcpExtTCPDSACKOfoRecv"] += 1
-                delivered += self._count_dsack(left, right)
-                continue
-            if not (left < right <= tcb.snd_nxt) or left < tcb.snd_una:
-                if right > tcb.snd_una or ack == tcb.snd_una:  # else merely late
-                    self.mib["TcpExtTCPSACKDiscard"] += 1
+                if segments := self._count_dsack(left, right, recovery):
+                    delivered += segments
+                    if left > ack:
+                        twice = left, right
+                    elif right <= tcb.snd_una:
+                        self._less_to_undo(right, segments, recovery.undo_marker)
+                    continue
+            if not (ack < left < right <= tcb.snd_nxt):
+                self.mib["TcpExtTCPSACKDiscard"] += 1
                 continue  # RFC 2018 5: not ours, old, or nonsense; it says nothing
-            delivered += self._mark(left, right, high_seq, now)
+            good.append((left, right))
+        if len(good) > 1:
+            good.sort()  # what lies lower was not overtaken by what the same ACK reports above it
+        if twice is not None:
+            self._note_twice(*twice, recovery.undo_marker)
+        for left, right in good:
+            delivered += self._mark(left, right, recovery.high_seq, now)
         return delivered
 
     def _is_dsack(self, left: Seq, right: Seq, blocks: Sequence[tuple[int, int]], ack: Seq) -> bool:
-        """RFC 2883 4: the first block lies below SEG.ACK, or inside the second."""
+        """RFC 2883 4: the first block begins below SEG.ACK, or lies inside the second."""
         if left >= right or right > self._tcb.snd_nxt:
             return False
         if left < ack:
-            return right <= ack
+            return True
         if len(blocks) > 1:
             outer_left, outer_right = unwrap(blocks[1][0], ack), unwrap(blocks[1][1], ack)
             return outer_left <= left and right <= outer_right
         return False
 
-    def _count_dsack(self, left: Seq, right: Seq) -> int:
-        """A retransmission arrived twice: one fewer that was needed (RFC 3708's idea, for undo) and a hint for RACK.
+    def _count_dsack(self, left: Seq, right: Seq, recovery: Reduction) -> int:
+        """A retransmission arrived twice: a hint for RACK that its window is too small (RFC 8985 6.2 step 4).
 
         Returns the segments that were delivered by it, 0 when we did not send so many again.
         """
-        self._rack.dsack_seen = True
-        segments = max(1, -(-(right - left) // self._board.mss))
-        self.dsack_dups += segments
-        self.mib["TcpExtTCPDSACKRecvSegs"] += segments
-        if self.undo_retrans > 0:
-            self.undo_retrans = max(0, self.undo_retrans - segments)
-        if self.dsack_dups > self.retransmitted:
+        segments = 1
+        length: Octets = right - left
+        dubious = length > self._tcb.max_snd_wnd
+        if not dubious:
+            if length > self._board.mss:
+                segments = -(-length // self._board.mss)
+            else:
+                self.facts.probe_dsack = recovery.tlp_high_seq == right
+            self.dsack_dups += segments
+            dubious = self.dsack_dups > self.retransmitted
+        if dubious:
             self.mib["TcpExtTCPDSACKIgnoredDubious"] += 1
             return 0
+        self.mib["TcpExtTCPDSACKRecvSegs"] += segments
+        self.facts.dsack = True
+        if self._rack.reord_seen and not self.facts.probe_dsack:
+            self._rack.dsack_seen = True
         return segments
+
+    def _less_to_undo(self, end: Seq, segments: int, undo_marker: Seq | None) -> None:
+        """`segments` up to `end`, of those sent again, need not have been (RFC 3708's idea)."""
+        if undo_marker is not None and self.undo_retrans > 0 and end > undo_marker:
+            self.undo_retrans = max(0, self.undo_retrans - segments)
+
+    def _note_twice(self, left: Seq, right: Seq, undo_marker: Seq | None) -> None:
+        """A D-SACK within the window: what was sent again in it arrived, however late, and so did its original."""
+        records, facts = self._board.records, self.facts
+        for record in records[self._board.find(left) :]:
+            if record.seq >= right:
+                break
+            if record.seq < left or record.end > right or not record.times:
+                continue
+            self._less_to_undo(record.end, record.segments, undo_marker)
+            if record.sacked and record.seq < facts.reordered_from:
+                facts.reordered_from = record.seq
 
     def _mark(self, left: Seq, right: Seq, high_seq: Seq, now: Micros) -> int:
         board, mss = self._board, self._board.mss

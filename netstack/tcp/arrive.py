@@ -309,7 +309,7 @@ def _apply_ack(conn: Connection, seg: Arrival, ack: int, duplicate: bool, now: M
     ecr = seg.options.ts_ecr
     ts_ecr = echoed_at(ecr, tcb.ts_offset, now) if ecr is not None and tcb.ts_ok else None
     had_packets = bool(recovery.scoreboard.records)
-    recovery.new_data_waits = conn.send_buffer.end > tcb.snd_nxt and tcb.snd_una + tcb.snd_wnd > tcb.snd_nxt
+    recovery.new_data_waits = conn.send_buffer.end > tcb.snd_nxt and ack + tcb.snd_wnd > tcb.snd_nxt
     if conn.ecn is None:
         restart = recovery.on_ack(ack, seg.options.sack, duplicate, ts_ecr, now)
     else:

@@ -9,7 +9,7 @@ connection: the next `transmit(now)` acts on them.
 from __future__ import annotations
 
 from netstack.seq import MASK, unwrap
-from netstack.tcp import loss_probe, opening, output, send_room, timer_kind, timers, why
+from netstack.tcp import opening, output, send_room, timer_kind, timers, why
 from netstack.tcp.arrive import segment_arrives
 from netstack.tcp.md5 import SignedPath
 from netstack.tcp.readiness import READABLE
@@ -92,8 +92,8 @@ class Connection(UserCalls):
             recovery.on_clean_ack(ack, now)
             self.send_buffer.acknowledge(ack)
             self.path.neighbor.confirmed_at = now  # forward progress (RFC 4861 7.3.1)
-            if self.tlp_high_seq is not None:
-                loss_probe.on_ack(self, ack, False)
+            if recovery.tlp_high_seq is not None:
+                recovery.on_probe_answered(ack, False)
             if recovery.scoreboard.records:
                 self.arm_after_ack(now)
             else:
@@ -220,9 +220,6 @@ class Connection(UserCalls):
             self.path.neighbor.confirmed_at = now
             if self.starved:
                 send_room.feed(self, now)
-        if self.tlp_high_seq is not None:
-            facts = recovery.acks.facts
-            loss_probe.on_ack(self, seg.ack, facts.dsack or not (facts.una_advanced or facts.sacked or seg.length))
         if una == self.send_buffer.end + (1 if self.fin_queued else 0):
             self.chrono.rest(now)
         if not had_packets:

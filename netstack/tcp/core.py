@@ -81,6 +81,7 @@ class ConnectionCore(Parts):
         recovery = self.recovery
         recovery.retrans_stamp = -1
         recovery.timeouts = 0
+        recovery.used_at = now
         self.rtt.backoff = 0
         if self.tcp.config.mtu_probing:
             mtu_probe.on_open(self, now)
@@ -297,15 +298,26 @@ class ConnectionCore(Parts):
             self.start_timer(timer_kind.REORDER, now + recovery.again_in)
         elif loss_probe.allowed(self):
             self.start_timer(timer_kind.LOSS_PROBE, now + loss_probe.timeout(self))
+        elif self.timer_at and (self.timer == timer_kind.REORDER or self.timer == timer_kind.LOSS_PROBE):
+            self.resume_timer(now)
         else:
             self.start_timer(timer_kind.RETRANSMIT, now + self.rtt.timeout())
 
+    def resume_timer(self, now: Micros) -> None:
+        """Something else ran in its place: the retransmission timer, as from when the first segment left."""
+        since = self.recovery.scoreboard.records[0].sent_at
+        self.start_timer(timer_kind.RETRANSMIT, max(since + self.rtt.timeout(), now + 1))
+
     def arm_after_send(self, now: Micros) -> None:
-        """RFC 6298 5.1: a timer runs while anything is outstanding; the loss probe counts from the last segment."""
+        """RFC 6298 5.1: a timer runs while anything is outstanding; the loss probe counts from the last segment, but
+        who keeps sending does not put off the RTO of the first (RFC 8985 7.2)."""
+        recovery = self.recovery
         if loss_probe.allowed(self):
             if not self.timer_at or self.timer != timer_kind.REORDER:
                 self.timer = timer_kind.LOSS_PROBE
-                self.timer_at = at = now + loss_probe.timeout(self)
+                at = now + loss_probe.timeout(self)
+                limit = recovery.scoreboard.records[0].sent_at + self.rtt.rto
+                self.timer_at = at = at if at < limit or limit <= now else limit
                 if at < self.wake_at:
                     self.tcp.timers.arm(self, at)
         elif not self.timer_at or self.timer == timer_kind.WINDOW_PROBE:

@@ -100,7 +100,8 @@ def _sending(conn: ConnectionCore) -> dict[str, int]:
         **({"delivered_ce": 0} if conn.ecn is None else conn.ecn.info()),
         "pacing_rate": pacing_rate(conn),
         "max_pacing_rate": conn.options.max_pacing_rate,
-        "notsent_bytes": max(conn.send_buffer.end - max(conn.tcb.snd_nxt, conn.tcb.iss + 1), 0),
+        "notsent_bytes": max(conn.send_buffer.end - max(conn.tcb.snd_nxt, conn.tcb.iss + 1), 0)
+        + (conn.fin_queued and not conn.fin_sent),
         "snd_wnd": conn.tcb.snd_wnd,
     }
 

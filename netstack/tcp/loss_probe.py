@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netstack.tcp.reduction import CWR, OPEN
-from netstack.units import MILLISECOND, SECOND, Micros, Seq
+from netstack.units import MILLISECOND, SECOND, Micros
 
 if TYPE_CHECKING:
     from netstack.tcp.core import ConnectionCore
@@ -31,17 +31,3 @@ def timeout(conn: ConnectionCore) -> Micros:
         pto = SECOND
     rto = rtt.timeout() if rtt.backoff else rtt.rto
     return pto if pto < rto else rto
-
-
-def on_ack(conn: ConnectionCore, ack: Seq, arrived_twice: bool) -> None:
-    """RFC 8985 7.4: was the probe a repair? `arrived_twice`: D-SACK or a bare duplicate ACK says the original came."""
-    high = conn.tlp_high_seq
-    if high is None or ack < high:
-        return
-    if not conn.tlp_is_retransmission or arrived_twice:
-        conn.tlp_high_seq = None
-    elif ack > high:
-        # More than the probe is acknowledged, and no duplicate was seen: the probe repaired a loss, so slow down.
-        conn.tlp_high_seq = None
-        conn.recovery.on_probe_repaired_loss()
-        conn.tcp.counters.mib["TcpExtTCPLossProbeRecovery"] += 1

@@ -17,8 +17,8 @@ from netstack.tcp.modelled import ModelRecovery
 from netstack.tcp.reduction import CWR, OPEN
 from netstack.tcp.resend import send_lost
 from netstack.tcp.scoreboard import Sent
-from netstack.tcp.timer_kind import LOSS_PROBE
-from netstack.tcp.write_queue import ALL, HEAD, grow
+from netstack.tcp.timer_kind import LOSS_PROBE, WINDOW_PROBE
+from netstack.tcp.write_queue import cut, grow
 from netstack.units import MILLISECOND, Micros, Octets, Seq
 from netstack.wire.tcp import ACK, FIN, PSH
 
@@ -33,11 +33,10 @@ def unsent(conn: ConnectionCore) -> bool:
 
 def transmit(conn: ConnectionCore, now: Micros) -> None:
     """Send everything that may and should leave now; owe an ACK only if one is due and nothing carried it."""
-    if conn.recovery.scoreboard.lost_out and not _send_new_first(conn, now):
-        send_lost(conn, now)
-    waits = conn.send_buffer.end > conn.tcb.snd_nxt or conn.fin_queued
-    if waits and not conn.fin_sent:
-        _send_new(conn, now)
+    if not conn.recovery.scoreboard.lost_out or _send_again(conn, now):
+        waits = conn.send_buffer.end > conn.tcb.snd_nxt or conn.fin_queued
+        if waits and not conn.fin_sent:
+            _send_new(conn, now)
     acking = conn.acking
     if acking.scheduled:
         if not acking.due:
@@ -130,12 +129,9 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
     limited = False
     while pieces and pieces[0].end <= before:
         del pieces[0]
-    if pieces:  # each as far as the write that filled it had come
-        for piece in pieces.copy():
-            if piece.due and piece.end > tcb.snd_nxt:
-                due, piece.due = piece.due, 0
-                if due == ALL or piece is pieces[0]:
-                    limited |= _send_pieces(conn, piece.end, due == HEAD, True, stop_at, now)
+    if pieces and pieces[-1].uncut:
+        for until, one in cut(conn):
+            limited |= _send_pieces(conn, until, one, True, stop_at, now)
     limited |= _send_pieces(conn, buffer.end, False, False, stop_at, now)
     if conn.push_now and buffer.end <= tcb.snd_nxt:
         conn.push_now = False
@@ -148,7 +144,7 @@ def _send_new(conn: ConnectionCore, now: Micros) -> None:
         conn.start_window_probes(now)
     sent_any = tcb.snd_nxt > before
     if sent_any or limited:
-        recovery.note_usage(limited)
+        recovery.note_usage(limited, conn, now)
         rate = recovery.rate
         if buffer.end <= tcb.snd_nxt and not limited:  # the user has nothing more for a path that would take it
             if not board.pending_out:
@@ -219,7 +215,7 @@ def _send_pieces(conn: ConnectionCore, until: Seq, one: bool, push: bool, stop_a
             limit = quota * mss
             if limit > room or (end == buffer.end and limit > queued):
                 limit = min(queued, room)
-                if limit % mss and _hold_small(conn):
+                if limit % mss and not push and _hold_small(conn):
                     limit -= limit % mss
             length = min(queued, limit)
         segments = -(-length // mss) or 1
@@ -301,15 +297,26 @@ def _restart_after_idle(conn: ConnectionCore, now: Micros) -> None:
     cc: CongestionControl = conn.recovery.cc
     cc.on_idle(idle, now)
     config = conn.tcp.config
-    if not config.slow_start_after_idle:
-        return
-    floor = min(config.initial_cwnd, cc.cwnd)
-    if conn.recovery.ca_state == OPEN:
+    if not config.slow_start_after_idle or conn.timer == WINDOW_PROBE or conn.send_buffer.end <= conn.tcb.snd_nxt:
+        return  # what waited for the peer's window was no pause, and a FIN is no data (Linux)
+    recovery = conn.recovery
+    recovery.used_packets, recovery.used_at = 0, now
+    floor = min(recovery.restart_cwnd, cc.cwnd)
+    if recovery.ca_state == OPEN:
         cc.ssthresh = max(cc.ssthresh, (cc.cwnd >> 1) + (cc.cwnd >> 2))
     while idle > rto and cc.cwnd > floor:
         idle -= rto
         cc.cwnd >>= 1
     cc.cwnd = max(cc.cwnd, floor)
+
+
+def _send_again(conn: ConnectionCore, now: Micros) -> bool:
+    """What is lost. False: nothing new may follow, for it was a timer that asked, and that waits for an ACK (Linux)."""
+    recovery = conn.recovery
+    if not _send_new_first(conn, now):
+        send_lost(conn, now)
+    only_again, recovery.only_again = recovery.only_again, False
+    return not only_again
 
 
 def _send_new_first(conn: ConnectionCore, now: Micros) -> bool:

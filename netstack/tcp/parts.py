@@ -106,8 +106,6 @@ class Parts:
         "tcp",
         "timer",
         "timer_at",
-        "tlp_high_seq",
-        "tlp_is_retransmission",
         "unpredicted_bare",
         "unpredicted_data",
         "urgent",
@@ -222,8 +220,6 @@ class Parts:
         self.bare_segs_out = self.data_segs_out = 0
         self.unpredicted_bare = self.unpredicted_data = 0
         """Segments of this connection (RFC 4898 tcpEStatsPerfSegsIn and its like), super-segments as what they hold."""
-        self.tlp_high_seq: Seq | None = None
-        self.tlp_is_retransmission = False
         self.shown: Shown | None = None
         """What those who watch were told last."""
 

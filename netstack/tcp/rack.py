@@ -12,6 +12,8 @@ STATIC_WINDOW, NO_THRESHOLD = 2, 4
 _PERSIST = 16
 """Recoveries for which a widened reordering window is kept (RFC 8985 6.2 step 4)."""
 _MAX_STEPS = 255
+_APART: Micros = 100
+"""What leaves in one turn is told apart by a microsecond each: a round trip seems shorter by about so much at most."""
 
 
 class Rack:
@@ -53,7 +55,7 @@ class Rack:
     def on_delivered(self, record: Sent, min_rtt: Micros, now: Micros) -> None:
         """RFC 8985 6.2 step 2: `record` was acknowledged or SACKed."""
         rtt = now - record.sent_at
-        if record.times and rtt < min_rtt:
+        if record.times and rtt + _APART < min_rtt:
             return  # the answer is to an earlier transmission: the retransmission was needless
         self.advanced = True
         self.rtt = rtt

@@ -5,14 +5,22 @@ shrinks on an ECN mark), RECOVERY (fast retransmit happened), LOSS (the timer fi
 and moves cwnd; it never sends: `output` asks the scoreboard what is pending.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from netstack.tcp import why
-from netstack.tcp.reduction import CWR, DISORDER, LOSS, OPEN, RECOVERY, Reduction
+from netstack.tcp.acknowledge import NONE
+from netstack.tcp.reduction import CWR, DISORDER, LOSS, OPEN, RECOVERY
+from netstack.tcp.rto import in_ticks
+from netstack.tcp.usage import Usage
 from netstack.units import MILLISECOND, Micros, Octets, Seq
 
+_LEAST_WAIT: Micros = 2 * MILLISECOND
+"""What a timer that waits for reordering waits beside (Linux's TCP_TIMEOUT_MIN)."""
 
-class Recovery(Reduction):
+
+class Recovery(Usage):
     """The recovery state of one connection."""
 
     __slots__ = ()
@@ -30,13 +38,16 @@ class Recovery(Reduction):
         tcb, board, acks = self.tcb, self.scoreboard, self.acks
         facts = acks.facts
         facts.reset()
+        self.only_again = False
+        self.heard_at = now
         prior_una, prior_delivered = tcb.snd_una, self.delivered
         prior_lost, prior_packets = board.total_lost, board.packets_out
         prior_fack = acks.fack()
         if blocks and tcb.sack_ok:
-            self.delivered += acks.selective(blocks, ack, self.high_seq, now)
+            self.delivered += acks.selective(blocks, ack, self, now)
             if self.ca_state != LOSS or self.undo_marker is not None:
                 self._note_reordering()
+            facts.reordered_from = NONE
         if ack > prior_una:
             newly = acks.cumulative(ack, self.high_seq, ts_ecr, now)
             tcb.snd_una = ack
@@ -60,11 +71,15 @@ class Recovery(Reduction):
         if not prior_packets:
             if facts.dsack:
                 self._alert(prior_una, False, ts_ecr, now)
+            if self.tlp_high_seq is not None:
+                self.on_probe_answered(ack, duplicate and not (facts.una_advanced or facts.sacked))
             return False
         self._measure(ts_ecr, now)
         self.rack.on_round(prior_delivered, self.delivered)
         counts_as_duplicate = duplicate and not facts.una_advanced and not facts.dsack
         not_dup = facts.una_advanced or not duplicate
+        if self.tlp_high_seq is not None:
+            self.on_probe_answered(ack, not (not_dup or facts.sacked))
         if not not_dup or facts.sacked or facts.dsack or self.ca_state != OPEN or self.ecn_mark:
             self._alert(prior_una, counts_as_duplicate, ts_ecr, now)
         newly_delivered = self.delivered - prior_delivered
@@ -76,7 +91,8 @@ class Recovery(Reduction):
             rate.delivered_at = now
         self._control(newly_delivered, board.total_lost - prior_lost, now)
         rate.newest = None
-        return facts.acked > 0
+        # Also for a SACK of what left before the first segment did once more: its answer is still to come (Linux).
+        return facts.acked > 0 or (facts.first_sacked_at >= 0 and board.records[0].sent_at > facts.first_sacked_at)
 
     def on_clean_ack(self, ack: Seq, now: Micros) -> None:
         """The common ACK, proven by the caller: OPEN, nothing SACKed or lost, SND.UNA advances. Same result."""
@@ -98,7 +114,7 @@ class Recovery(Reduction):
             self.delivered = delivered = self.delivered + acked
             self.rate.close(last, delivered, now)
         cc = self.cc
-        if self.cwnd_limited or (cc.cwnd < cc.ssthresh and cc.cwnd < 2 * self.max_packets_out):  # as `_limited`
+        if self.cwnd_limited or (cc.cwnd < cc.ssthresh and cc.cwnd < 2 * self.max_packets_out):  # as `limited`
             if acked:
                 cc.on_rtt(now - last.sent_at, now)
             if ack >= self.round_end:
@@ -135,28 +151,8 @@ class Recovery(Reduction):
             self._reduce(delivered, newly_lost)
             return
         progress = facts.acked or (facts.sacked and self.rack.reordering > self.config.reordering)
-        if delivered and progress and self._limited():
+        if delivered and progress and self.limited():
             self.cc.on_ack(delivered, self.rtt.srtt, now)
-
-    def _limited(self) -> bool:
-        """Whether cwnd was what held us back: an unused window must not grow (RFC 7661's concern, Linux's rule)."""
-        if self.cwnd_limited:
-            return True
-        cc = self.cc
-        return cc.cwnd < cc.ssthresh and cc.cwnd < 2 * self.max_packets_out
-
-    def note_usage(self, limited: bool) -> None:
-        """After sending: was cwnd the limit? Remembered for one window's worth of data."""
-        board = self.scoreboard
-        limited = limited or board.in_flight() >= self.cc.cwnd
-        if (
-            limited
-            or self.tcb.snd_una >= self.cwnd_limited_until
-            or (not self.cwnd_limited and board.packets_out > self.max_packets_out)
-        ):
-            self.cwnd_limited = limited
-            self.max_packets_out = board.packets_out
-            self.cwnd_limited_until = self.tcb.snd_nxt
 
     # -- the state machine of recovery ---------------------------------------------------------------------------------
 
@@ -199,14 +195,13 @@ class Recovery(Reduction):
             self._find_losses(now)
             if self.ca_state != OPEN and board.retrans_out >= on_their_way:
                 return  # else it was undone, or a retransmission is lost as well: no need to wait for the timer
-        else:
-            if not tcb.sack_ok:
-                if facts.una_advanced:
-                    board.sacked_out = 0
-                if duplicate:
-                    self._add_reno_sack()
-            if self.ca_state <= DISORDER:
-                self._try_undo_dsack()
+        if not tcb.sack_ok:
+            if facts.una_advanced:
+                board.sacked_out = 0
+            if duplicate:
+                self._add_reno_sack()
+        if self.ca_state <= DISORDER:
+            self._try_undo_dsack()
         self._find_losses(now)
         if not board.lost_out:
             self._try_to_open()
@@ -232,7 +227,8 @@ class Recovery(Reduction):
         window = self.rack.window(
             self.ca_state >= RECOVERY, board.sacked_out, self.rtt.min_rtt, self.rtt.srtt
         )
-        first, self.again_in = self.rack.detect(board, window, now)
+        first, remaining = self.rack.detect(board, window, now)
+        self.again_in = min(in_ticks(remaining + _LEAST_WAIT), self.rtt.rto) if remaining else 0
         if first is not None:
             self.found, self.lost_at = why.RACK, first
 
@@ -261,8 +257,21 @@ class Recovery(Reduction):
             self._start_reduction()
         self.ca_state = RECOVERY
 
-    def on_probe_repaired_loss(self) -> None:
-        """RFC 8985 7.4.2: a tail loss probe hid a loss; cwnd is reduced all the same."""
+    def on_probe_answered(self, ack: Seq, bare: bool) -> None:
+        """RFC 8985 7.4.2: was the loss probe a repair? `bare`: the ACK says nothing but that something came twice."""
+        high = self.tlp_high_seq
+        if high is None or ack < high:
+            return
+        if not self.tlp_is_retransmission or self.acks.facts.probe_dsack:
+            self.tlp_high_seq = None
+        elif ack > high:  # more than the probe is acknowledged, and nothing came twice: slow down
+            self._on_probe_repaired_loss()
+        elif bare:
+            self.tlp_high_seq = None
+
+    def _on_probe_repaired_loss(self) -> None:
+        """A tail loss probe hid a loss; cwnd is reduced all the same."""
+        self.mib["TcpExtTCPLossProbeRecovery"] += 1
         self.found, self.lost_at = why.TLP, self.tcb.snd_una
         self.undo_marker = None
         self._start_reduction()
@@ -300,11 +309,13 @@ class Recovery(Reduction):
         if self.ca_state <= DISORDER and board.sacked_out >= self.config.reordering:
             self.rack.reordering = min(self.rack.reordering, self.config.reordering)
         cc.cwnd = board.in_flight() + 1
+        self.used_at = now
         self.frto = self.config.frto > 0 and (fresh or self.timeouts > 0)
         self.ca_state = LOSS
         self.high_seq = tcb.snd_nxt
         self.note_timeout(now)
         self.again_in = 0
+        self.only_again = True
 
     def _count_failure(self) -> None:
         """What the timer had to help out: it fired although something else was at work on a loss."""
@@ -354,9 +365,10 @@ class Recovery(Reduction):
         """RFC 8985 6.3: the reordering window of something outstanding has passed. True: there is something to send."""
         board = self.scoreboard
         self.again_in = 0
+        self.acks.facts.reset()  # no ACK brought this about
         before = board.in_flight()
         window = self.rack.window(self.ca_state >= RECOVERY, board.sacked_out, self.rtt.min_rtt, self.rtt.srtt)
-        first, self.again_in = self.rack.detect(board, window, now)
+        first, _ = self.rack.detect(board, window, now)
         if board.in_flight() == before:
             return False
         self.found, self.lost_at = why.RACK, self.tcb.snd_una if first is None else first

@@ -53,6 +53,7 @@ class Reduction:
         "fin_alone",
         "found",
         "frto",
+        "heard_at",
         "high_seq",
         "lost_at",
         "marks",
@@ -61,6 +62,7 @@ class Reduction:
         "mib",
         "mtu_probe",
         "new_data_waits",
+        "only_again",
         "pace",
         "prefer_new",
         "prr_out",
@@ -69,6 +71,7 @@ class Reduction:
         "refuted",
         "repeated_until",
         "resent_at",
+        "restart_cwnd",
         "retrans_stamp",
         "round_end",
         "rto_since",
@@ -78,11 +81,15 @@ class Reduction:
         "tcb",
         "timeout_to_answer",
         "timeouts",
+        "tlp_high_seq",
+        "tlp_is_retransmission",
         "total_retrans",
         "total_rto",
         "total_rto_recoveries",
         "total_rto_time",
         "undo_marker",
+        "used_at",
+        "used_packets",
     )
 
     def __init__(self, tcb: Tcb, cc: CongestionControl, rtt: RttEstimator, config: TcpConfig, mib: Tally) -> None:
@@ -134,6 +141,9 @@ class Reduction:
         """How the last loss was found, and how one was found not to be one: names of `why`. For those who watch."""
         self.lost_at: Seq = -1
         """What was found lost last begins here; -1: those who watch know."""
+        self.tlp_high_seq: Seq | None = None
+        """SND.NXT when a loss probe left (TLP.end_seq of RFC 8985 7.1); None: none is out."""
+        self.tlp_is_retransmission = False
         self.may_probe = False
         """Tail loss probes are allowed: SACK is in use (RFC 8985 7), and nobody forbade them."""
         self.marks: AccEcn | None = None
@@ -148,6 +158,8 @@ class Reduction:
         """The peer may have dropped what it had SACKed: the retransmission timer is to fire so soon; 0: no doubt."""
         self.mtu_probe: MtuProbe | None = None
         self.new_data_waits = False
+        self.only_again = False
+        """A timer found what is lost: nothing new is sent along with it."""
         self.prefer_new = False
         """F-RTO asks for new data before anything is sent again; once."""
         """Kept by `output`: unsent data exists and the window has room (F-RTO 2.b asks)."""
@@ -158,6 +170,13 @@ class Reduction:
         self.cwnd_limited = False
         self.cwnd_limited_until: Seq = 0
         self.max_packets_out = 0
+        self.restart_cwnd = config.initial_cwnd
+        """What cwnd falls to when nothing is sent for long (RFC 5681 4.1)."""
+        self.used_packets = 0
+        self.used_at: Micros = 0
+        """When cwnd was the limit, or changed; and the most that was outstanding since, while it was not the limit."""
+        self.heard_at: Micros = 0
+        """When the ACK being taken in came."""
 
     def _current_ssthresh(self) -> int:
         cc = self.cc
@@ -171,6 +190,7 @@ class Reduction:
         self.high_seq = self.tcb.snd_nxt
         self._prior_cwnd = cc.cwnd
         self._prr_delivered = self.prr_out = 0
+        self.tlp_high_seq = None
         cc.ssthresh = cc.ssthresh_after_loss()
         self.cwr_due = True
 
@@ -206,6 +226,7 @@ class Reduction:
         cc = self.cc
         if cc.ssthresh < INFINITE and (self.undo_marker is not None or self.ca_state == CWR):
             cc.cwnd = cc.ssthresh
+            self.used_at = self.heard_at
 
     def _start_undo(self) -> None:
         self.undo_marker = self.tcb.snd_una
@@ -251,6 +272,7 @@ class Reduction:
             cc.cwnd = cc.cwnd_after_undo(self._prior_cwnd)
             cc.ssthresh = max(cc.ssthresh, self._prior_ssthresh)
             self.cwr_due = False
+        self.used_at = self.heard_at
         self.undo_marker = None
         self.rack.advanced = True
 

@@ -8,6 +8,7 @@ from netstack.tcp import mtu_probe, super_segment, urgent, why
 from netstack.tcp.emit import segment, send_range
 from netstack.tcp.reduction import CWR, LOSS
 from netstack.tcp.scoreboard import Sent
+from netstack.tcp.write_queue import grow
 from netstack.units import Micros
 from netstack.wire.tcp import ACK, FIN, PSH
 
@@ -73,6 +74,7 @@ def retransmit(conn: ConnectionCore, record: Sent, now: Micros, rule: str) -> No
     if rule == why.TAIL_PROBE:  # nothing is known to be lost: pipe and undo do not count it (Linux)
         record.sent_at = now
         record.times += 1
+        recovery.repeated_until = max(recovery.repeated_until, record.end)
     else:
         recovery.scoreboard.mark_retransmitted(record, recovery.resent_at)
         recovery.note_retransmission(record.segments, now)
@@ -100,14 +102,18 @@ def send_loss_probe(conn: ConnectionCore, now: Micros) -> bool:
     """RFC 8985 7.3: the next new segment if the window allows, else the last one sent, once more. False: neither."""
     tcb, recovery, mss = conn.tcb, conn.recovery, conn.send_mss
     board = recovery.scoreboard
-    if conn.tlp_high_seq is not None:
+    if recovery.tlp_high_seq is not None:
         return False
     queued = conn.send_buffer.end - tcb.snd_nxt
     room = tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt
     if conn.pieces:
         queued = conn.pieces[0].end - tcb.snd_nxt
     if 0 < min(queued, mss) <= room:
+        if conn.pieces and queued < mss:
+            queued = grow(conn.pieces, conn.send_buffer.end, tcb.snd_nxt + mss) - tcb.snd_nxt
         length = min(queued, mss)
+        if length > room:
+            return False
         end = tcb.snd_nxt + length
         record = Sent(tcb.snd_nxt, end, 1, now)
         if length == queued:
@@ -117,7 +123,7 @@ def send_loss_probe(conn: ConnectionCore, now: Micros) -> bool:
         board.records.append(record)
         board.packets_out += 1
         tcb.snd_nxt = end
-        conn.tlp_is_retransmission = False
+        recovery.tlp_is_retransmission = False
         conn.last_sent_at = now
         send_range(conn, record.seq, length, flags, mss, now, why.TAIL_PROBE)
         if recovery.pace is not None:
@@ -130,10 +136,10 @@ def send_loss_probe(conn: ConnectionCore, now: Micros) -> bool:
             last = board.records[-1]
         if last.seq >= tcb.snd_una + tcb.snd_wnd and last.seq != tcb.snd_una:
             return False  # the window has shrunk since
-        conn.tlp_is_retransmission = True
+        recovery.tlp_is_retransmission = True
         retransmit(conn, last, now, why.TAIL_PROBE)
     conn.tcp.counters.mib["TcpExtTCPLossProbes"] += 1
-    conn.tlp_high_seq = tcb.snd_nxt
+    recovery.tlp_high_seq = tcb.snd_nxt
     return True
 
 

@@ -3,10 +3,17 @@
 Pure arithmetic in integer microseconds; the caller applies Karn's rule (section 3) and keeps the timer.
 """
 
-from netstack.units import SECOND, Micros, Seq
+from netstack.units import MILLISECOND, SECOND, Micros, Seq
 
 FALLBACK: Micros = 3 * SECOND
 """RFC 6298 5.7."""
+TICK: Micros = 4 * MILLISECOND
+"""The granularity G of the clock that timers run by (RFC 6298 2.3): a jiffy of a Linux with HZ = 250, as most have."""
+
+
+def in_ticks(wait: Micros) -> Micros:
+    """Whole ticks, not less than `wait`."""
+    return -(-wait // TICK) * TICK
 
 
 class RttEstimator:
@@ -102,7 +109,5 @@ class RttEstimator:
             self.rto = self.rttvar4 = self._mdev = FALLBACK
 
     def timeout(self) -> Micros:
-        """The RTO to arm now: doubled once per back-off, at most rto_max (RFC 6298 5.5)."""
-        if not self.backoff:
-            return self.rto
-        return min(self.rto << min(self.backoff, 32), self.rto_max)
+        """The RTO to arm now, in whole ticks: doubled once per back-off, at most rto_max (RFC 6298 5.5)."""
+        return min(in_ticks(self.rto) << min(self.backoff, 32), self.rto_max)

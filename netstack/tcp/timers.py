@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from netstack.tcp import fast_open_client, mtu_probe, output, report, resend, why
 from netstack.tcp.congestion import INFINITE
+from netstack.tcp.rto import in_ticks
 from netstack.tcp.state import (
     CLOSED,
     ESTABLISHED,
@@ -148,7 +149,7 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
     if state is SYN_RECEIVED and conn.listener is not None:
         conn.listener.syn_queue.on_timeout(conn, conn.listener.backlog, config, now)
         return
-    conn.tlp_high_seq = None
+    recovery.tlp_high_seq = None
     mib = conn.tcp.counters.mib
     mib["TcpExtTCPTimeouts"] += 1
     if not recovery.timeouts and state is not SYN_SENT:
@@ -248,10 +249,12 @@ def _backoff_time(retries: int, base: Micros, most: Micros) -> Micros:
 
 
 def _reorder(conn: ConnectionCore, now: Micros) -> None:
+    if conn.recovery.scoreboard.records:
+        conn.resume_timer(now)
     if conn.recovery.on_reorder_timer(now):
         conn.plain = False
+        conn.recovery.only_again = True
         conn.mark()
-    conn.arm_after_ack(now)
 
 
 def _loss_probe(conn: ConnectionCore, now: Micros) -> None:
@@ -294,7 +297,7 @@ def _window_probe(conn: ConnectionCore, now: Micros) -> None:
 
 def probe_interval(conn: ConnectionCore) -> Micros:
     """The next probe's delay: as the RTO, doubled each time (3.8.6.1 SHLD-30)."""
-    base = max(conn.rtt.rto, 200 * MILLISECOND)
+    base = max(in_ticks(conn.rtt.rto), 200 * MILLISECOND)
     return min(base << min(conn.probe_backoff, 32), conn.rtt.rto_max)
 
 

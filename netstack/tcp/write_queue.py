@@ -2,12 +2,13 @@
 
 A peer can tell: a piece that is complete is sent without Nagle's wait, ends with PSH when it was written to its end,
 and is looked at by itself when the window or cwnd leaves less room than it needs. A piece holds up to half the peer's
-largest window or 64 KiB, and a write that fills one sends it before it goes on. The last piece, which writes may still
-add to, is not kept here: it begins where `pieces` end, and `more` says that it has no PSH.
+largest window or 64 KiB, and a write that fills one sends of it what may leave before it goes on. The last piece,
+which writes may still add to, is not kept here: it begins where `pieces` end, and `more` says that it has no PSH.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from netstack.units import Octets, Seq
@@ -22,18 +23,14 @@ GSO_MAX: Octets = 65_536 - 320
 class Piece:
     """Octets up to `end`, complete. `push`: the last one has PSH. `record`: MSG_EOR, it takes nothing from behind."""
 
-    __slots__ = ("due", "end", "push", "record")
+    __slots__ = ("end", "push", "record", "uncut")
 
-    def __init__(self, end: Seq, push: bool, due: int = 0) -> None:
+    def __init__(self, end: Seq, push: bool, uncut: Octets = 0) -> None:
         self.end = end
         self.push = push
-        self.due = due
         self.record = False
-        """What the write that filled it does before it goes on: 0 nothing, HEAD or ALL."""
-
-
-HEAD, ALL = 1, 2
-"""Send this piece if it is the first one queued; send everything up to here, small or not."""
+        self.uncut = uncut
+        """So many octets of a write that are to be cut into pieces; what they join is part of this one meanwhile."""
 
 
 def goal(mss: Octets, max_snd_wnd: Octets) -> Octets:
@@ -46,23 +43,53 @@ def goal(mss: Octets, max_snd_wnd: Octets) -> Octets:
 def add(conn: ConnectionCore, size: Octets, more: bool) -> None:
     """`size` octets are about to be queued, and are more than the last piece takes, or MSG_MORE is or was set."""
     buffer, pieces, full = conn.send_buffer, conn.pieces, conn.size_goal
+    if pieces and pieces[-1].uncut:  # what was written before has had no turn to leave yet
+        for _ in cut(conn):
+            pass
     at = buffer.end
-    end = at + size
     last = pieces[-1].end if pieces else max(conn.tcb.snd_nxt, buffer.start)
     if at - last >= full:
         pieces.append(Piece(at, not conn.more))
         last = at
-    pushed = conn.pushed_to if conn.more else at
-    half = conn.tcb.max_snd_wnd >> 1
-    while last + full < end:
-        last += full
-        push = last - pushed > half
-        pieces.append(Piece(last, push, ALL if push else HEAD))
-        if push:
-            pushed = last
-    conn.pushed_to = pushed
-    conn.hold = more
-    conn.more = more and end - pushed <= half
+    if not conn.more:
+        conn.pushed_to = at
+    conn.hold = conn.more = more
+    if last + full < at + size:
+        pieces.append(Piece(at + size, False, size))
+    elif at + size - conn.pushed_to > conn.tcb.max_snd_wnd >> 1:
+        conn.more = False
+
+
+def cut(conn: ConnectionCore) -> Iterator[tuple[Seq, bool]]:
+    """Cut the last write, as Linux copies it: what yields is to be sent before it goes on. The rest is the open piece.
+
+    Yields up to where, and whether only one piece: the first, which is then filled up again in place of what left.
+    """
+    pieces, tcb, full, half = conn.pieces, conn.tcb, conn.size_goal, conn.tcb.max_snd_wnd >> 1
+    write = pieces.pop()
+    base = pieces[-1].end if pieces else max(tcb.snd_nxt, conn.send_buffer.start)
+    filled = write.end - write.uncut
+    last: Piece | None = None
+    while True:
+        room = full - (filled - max(base, tcb.snd_nxt))
+        if room <= 0:
+            base, last = filled, None
+            continue
+        if filled + room >= write.end:
+            break
+        if last is None or tcb.snd_nxt >= last.end:
+            last = Piece(filled + room, False)
+            pieces.append(last)
+        filled = last.end = filled + room
+        if filled - conn.pushed_to > half:
+            last.push, conn.pushed_to = True, filled
+            yield filled, False
+        elif pieces[0] is last:
+            yield filled, True
+    if pieces and pieces[-1] is last:
+        del pieces[-1]  # it is open still
+        conn.more &= not last.push
+    conn.more &= write.end - conn.pushed_to <= half
 
 
 def grow(pieces: list[Piece], end: Seq, most: Seq) -> Seq:

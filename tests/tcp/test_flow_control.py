@@ -37,7 +37,7 @@ def test_window_of_an_older_segment_is_not_used(wire):  # 3.10.7.4 fifth: SND.WL
 def test_window_that_shrinks_is_tolerated(wire):  # 3.8.6: "should be prepared": nothing new, but retransmissions
     wire.established(syn="mss 1000", win=5000).send(10_000)
     burst(wire, 1, 5001).rx(". 1:1(0) ack 1001 win 1000")
-    wire.quiet(wire.conn.rtt.rto - 1).after(1).tx(". 1001:2001(1000) ack 1")
+    wire.quiet(wire.conn.rtt.timeout() - 1).after(1).tx(". 1001:2001(1000) ack 1")
     wire.rx(". 1:1(0) ack 5001 win 1000")
     burst(wire, 5001, 6001).quiet(100 * MILLISECOND)
 
@@ -45,7 +45,7 @@ def test_window_that_shrinks_is_tolerated(wire):  # 3.8.6: "should be prepared":
 def test_window_that_shrinks_to_nothing_still_gets_the_first_segment_again(wire):  # 3.8.6: SHLD-17, MUST-34
     wire.established(syn="mss 1000", win=3000).send(3000)
     burst(wire, 1, 3001).rx(". 1:1(0) ack 1001 win 0")
-    wire.after(wire.conn.rtt.rto)
+    wire.after(wire.conn.rtt.timeout())
     assert sent(wire) == segments(1001, 2001)
 
 
@@ -122,7 +122,7 @@ def test_next_closed_window_is_probed_from_the_start_again(wire):
         wire.after(delay * MILLISECOND).tx(". 1000:1000(0) ack 1").rx(". 1:1(0) ack 1001 win 0")
     wire.rx(". 1:1(0) ack 1001 win 1000").tx(". 1001:1501(500) ack 1").tx("P. 1501:2001(500) ack 1")
     wire.after(100 * MILLISECOND).rx(". 1:1(0) ack 2001 win 0")
-    wire.quiet(wire.conn.rtt.rto - 1).after(1).tx(". 2000:2000(0) ack 1")
+    wire.quiet(wire.conn.rtt.timeout() - 1).after(1).tx(". 2000:2000(0) ack 1")
 
 
 def test_window_closed_from_the_start_is_probed(wire):
@@ -149,7 +149,7 @@ def test_orphan_does_not_probe_for_ever(wire):  # Linux: tcp_orphan_retries
 
 def test_sliver_of_a_window_is_not_used(wire):  # until the timer overrides
     wire.established(syn="mss 1000", win=10_000).send(10_000)
-    burst(wire, 1, 10_001).rx(". 1:1(0) ack 10001 win 300").send(3000).quiet(wire.conn.rtt.rto - 1)
+    burst(wire, 1, 10_001).rx(". 1:1(0) ack 10001 win 300").send(3000).quiet(wire.conn.rtt.timeout() - 1)
     wire.after(1)
     assert sent(wire) == segments(10_001, 10_301)
 

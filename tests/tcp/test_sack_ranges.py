@@ -1,6 +1,7 @@
 """SACK ranges, as the receiver reports them and as the sender takes them, against plain models."""
 
 from random import Random
+from types import SimpleNamespace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,6 +46,7 @@ def test_blocks_that_grow_mark_every_record_once(seed, count):
         position += segments * mss
     tcb.snd_nxt = position
     acks = Acknowledger(tcb, board, Rack(3), Rate(), RttEstimator(1, 1, 1), Tally())
+    recovery = SimpleNamespace(high_seq=0, undo_marker=None, tlp_high_seq=None)
     arrived: set[int] = set()
     delivered = 0
     for i in sorted(range(1, (position - 1) // mss), key=lambda i: i + rng.randrange(10)):
@@ -55,7 +57,7 @@ def test_blocks_that_grow_mark_every_record_once(seed, count):
         while right + 1 in arrived:
             right += 1
         acks.facts.reset()
-        delivered += acks.selective([(1 + left * mss, 1 + (right + 1) * mss)], 1, 0, 0)
+        delivered += acks.selective([(1 + left * mss, 1 + (right + 1) * mss)], 1, recovery, 0)
         board.check(1, position, True)
         sacked = {(seq - 1) // mss for r in board.records if r.sacked for seq in range(r.seq, r.end, mss)}
         assert sacked == arrived

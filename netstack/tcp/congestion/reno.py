@@ -21,6 +21,7 @@ class Reno:
 
     def ssthresh_after_loss(self) -> int:
         """RFC 5681 (4): half of what was in flight; cwnd stands for it, as in Linux, since only a full window grows."""
+        self._credit = 0
         return max(self.cwnd >> 1, 2)
 
     def on_ack(self, acked: int, srtt: Micros, now: Micros) -> None:
@@ -51,8 +52,7 @@ class Reno:
         """Reno does not count round trips."""
 
     def on_timeout(self, now: Micros) -> None:
-        """RFC 5681 3.1: slow start anew; the credit of the old window is void."""
-        self._credit = 0
+        """RFC 5681 3.1: slow start anew, which needs nothing but cwnd."""
 
     def cwnd_after_undo(self, prior_cwnd: int) -> int:
         """Back to where it was."""
