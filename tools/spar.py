@@ -66,7 +66,6 @@ class Plan:
     stamps: bool
     wscale: int
     window: Octets
-    cc: str
     rtt: int
     loss: float
     ack_loss: float
@@ -86,6 +85,9 @@ class Plan:
     """Milliseconds since the one before, octets, flags."""
     ending: str
     sndbuf: Octets
+    reneging: bool
+    """The peer forgets now and then what it had reported by SACK."""
+    sysctls: dict[str, str]
 
 
 def plan(rng: random.Random) -> Plan:
@@ -106,13 +108,24 @@ def plan(rng: random.Random) -> Plan:
         size = rng.choice([rng.randint(1, 999), rng.randint(1, 12) * mss, rng.randint(1_000, 40_000)])
         flags = "MSG_MORE" if rng.random() < 0.1 else "0"
         writes.append((rng.choice([0, 0, 3, 20, 150, 600, 1500]), size, flags))
+    sysctls = {
+        "tcp_wmem": "4096 262144 4194304",
+        "tcp_congestion_control": rng.choice(["cubic", *["reno"] * 7]),
+        "tcp_slow_start_after_idle": rng.choice(["1", "1", "0"]),
+    }
+    for name, value, likely in (
+        ("tcp_early_retrans", "0", 0.1), ("tcp_recovery", rng.choice(["0", "2", "4"]), 0.2), ("tcp_frto", "0", 0.1),
+        ("tcp_reordering", "5", 0.05), ("tcp_thin_linear_timeouts", "1", 0.05), ("tcp_rto_min_us", "40000", 0),
+        ("tcp_notsent_lowat", "6000", 0.05),
+    ):  # fmt: skip
+        if rng.random() < likely:
+            sysctls[name] = value
     return Plan(
         mss=mss,
         sack=rng.random() < 0.75,
         stamps=rng.random() < 0.4,
         wscale=wscale,
         window=window,
-        cc=rng.choice(["cubic", *["reno"] * 7]),
         rtt=rng.choice([20, 40, 60, 100, 150]),
         loss=rng.choice([0, 0.03, 0.08]) if mild else rng.choice([0.1, 0.2, 0.3]),
         ack_loss=rng.choice([0, 0, 0.1, 0.3]),
@@ -126,7 +139,9 @@ def plan(rng: random.Random) -> Plan:
         options=options,
         writes=writes,
         ending=rng.choice(["", "", "shutdown", "close"]),
-        sndbuf=rng.choice([200_000, 200_000, 200_000, 0, 10_000]) if sum(size for _, size, _ in writes) > 20_000 else 0,
+        sndbuf=rng.choice([200_000, 200_000, 200_000, 0, 10_000]) if rng.random() < 0.1 else 0,
+        reneging=rng.random() < 0.1,
+        sysctls=sysctls,
     )
 
 
@@ -159,6 +174,8 @@ class Receiver:
     def take(self, seq: Seq, end: Seq, fin: bool, stamp: int | None) -> tuple[bool, tuple[Seq, Seq] | None]:
         """A segment is here. Returns whether it is to be acknowledged at once, and what is reported as duplicate."""
         before = self.rcv_nxt
+        if self.held and self.plan.reneging and self.rng.random() < 0.1:
+            self.held.clear()
         if stamp is not None and seq <= self.rcv_nxt:
             self.ts_recent = stamp if self.ts_recent is None else max(stamp, self.ts_recent)
         double = self._double(seq, end)
@@ -226,7 +243,8 @@ class Recorder:
         self.queue: list[tuple[Micros, int, Callable[[Micros], None]]] = []
         self.order = count()
         self.alarm = 0
-        self.begin = f"""`sysctl -q net.ipv4.tcp_congestion_control={self.plan.cc}`\n"""
+        wanted = " ".join(f'net.ipv4.{name}="{value}"' for name, value in self.plan.sysctls.items())
+        self.begin = f"`sysctl -q {wanted}`\n"
         self.run = Run(parse(self.begin), KernelHost(Options()), Manner(), lambda name: None)
         settings = initial_settings(parse(self.begin), Options(), lambda name: None)
         self.run.host.configure(settings.values)

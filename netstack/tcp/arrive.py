@@ -271,6 +271,7 @@ def _open(conn: Connection, seg: Arrival, now: Micros) -> bool:
         recovery.delivered += 1  # as Linux counts the SYN-ACK that this ACK is for
     elif recovery.timeouts:
         recovery.total_rto, recovery.total_rto_recoveries = recovery.timeouts, 1
+        recovery.total_rto_time = now - conn.opened_at
     tcb.snd_wnd = seg.wnd << tcb.snd_wscale  # also on the SYN-ACK of a simultaneous open, as in Linux
     tcb.snd_wl1 = seg.seq
     tcb.max_snd_wnd = tcb.snd_wnd

@@ -7,13 +7,15 @@ invented; as in Linux, last_ack_sent is not remembered, and fackets belongs to t
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 from netstack.tcp.congestion import INFINITE
 from netstack.tcp.congestion.bbr import Bbr
 from netstack.tcp.md5 import signature_room
 from netstack.tcp.pace import pacing_rate
-from netstack.tcp.state import CLOSED, TIME_WAIT
+from netstack.tcp.reduction import LOSS
+from netstack.tcp.state import CLOSED, SYN_SENT, TIME_WAIT
 
 if TYPE_CHECKING:
     from netstack.tcp.core import ConnectionCore
@@ -27,7 +29,11 @@ _NO_MINIMUM = 0xFFFF_FFFF
 
 def tcp_info(conn: ConnectionCore, now: Micros) -> dict[str, int]:
     """A snapshot of `conn` at `now`."""
-    return {**_state(conn), **_times(conn, now), **_sending(conn), **_receiving(conn), **_totals(conn)}
+    info = {**_state(conn), **_times(conn, now), **_sending(conn), **_receiving(conn), **_totals(conn)}
+    if conn.tcb.state is SYN_SENT and conn.recovery.timeouts:  # Linux treats a SYN like data, and makes up for it later
+        ssthresh = copy(conn.recovery.cc).ssthresh_after_loss()
+        info.update(ca_state=LOSS, snd_cwnd=1, snd_ssthresh=min(ssthresh, INFINITE), lost=1, retrans=1)
+    return info
 
 
 def _state(conn: ConnectionCore) -> dict[str, int]:

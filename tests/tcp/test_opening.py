@@ -201,7 +201,7 @@ def test_close_after_a_simultaneous_open_sends_the_fin_at_once(wire):  # 3.10.4,
 def test_early_fin_is_acknowledged_with_the_syn_or_sent_again(wire):
     wire.connect().tx("S 0:0(0)").rx("S 0:0(0) <mss 1460>").tx("S. 0:0(0) ack 1")
     wire.call("shutdown").tx("F. 1:1(0) ack 1").quiet()
-    wire.rx(". 1:1(0) ack 1").state(FIN_WAIT_1).after(200 * MILLISECOND + 1).tx("F. 1:1(0) ack 1")
+    wire.rx(". 1:1(0) ack 1").state(FIN_WAIT_1).after(204 * MILLISECOND).tx("F. 1:1(0) ack 1")
     wire.rx(". 1:1(0) ack 2").state(FIN_WAIT_2)
 
 

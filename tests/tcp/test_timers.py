@@ -157,7 +157,7 @@ def window_probe(wire, state, effect):
         wire.send(10)
     else:
         wire.call("shutdown")
-    wire.quiet(wire.conn.rtt.rto - 1).after(1).tx(effect).state(STATES[state])
+    wire.quiet(wire.conn.rtt.timeout() - 1).after(1).tx(effect).state(STATES[state])
 
 
 def fin_wait_2(wire, state, effect):
