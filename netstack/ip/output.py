@@ -180,6 +180,12 @@ class Output:
         if not self.is_local(destination) and self.pmtu.reduce(destination, mtu, now):
             self._apply_mtu_to({destination})
 
+    def on_link_mtu(self, mtu: Octets) -> None:
+        """The interface takes packets of another size from now on, and so does every path over it."""
+        self.pmtu.link_mtu = mtu
+        destinations = {path.destination for path in self._paths.values()}
+        self._apply_mtu_to({destination for destination in destinations if not self.is_local(destination)})
+
     def _apply_mtu_to(self, destinations: set[bytes]) -> None:
         for path in list(self._paths.values()):
             if path.destination in destinations:

@@ -36,7 +36,7 @@ class PathMtuCache:
     def mtu(self, destination: bytes) -> Octets:
         """Octets of IP packet that `destination` takes, as far as we know."""
         entry = self._entries.get(destination)
-        return self.link_mtu if entry is None else entry.mtu
+        return self.link_mtu if entry is None else min(entry.mtu, self.link_mtu)
 
     def df(self, destination: bytes) -> bool:
         """Whether packets to `destination` may carry DF."""

@@ -151,7 +151,8 @@ class StackHost:
             return ignored
         self.sockets.paced = paced
         if config.mtu != self.config.mtu:
-            raise Unsupported(f"another MTU ({config.mtu}) in the middle of a script")
+            self.device.mtu = config.mtu
+            self.stack.ip.on_link_mtu(config.mtu)
         self.config = self.stack.config = config
         self.stack.tcp.config = config.tcp
         return ignored

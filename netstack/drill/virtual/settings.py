@@ -11,6 +11,8 @@ from netstack.tcp.fast_open import keys_from_text
 from netstack.units import MILLISECOND, SECOND
 
 PAGE = 4096
+LEAST_MTU = 68
+"""RFC 791 3.2: every link carries that much."""
 _PREFIX = "net.ipv4.tcp_"
 _UNITS = {
     "fin_timeout": SECOND,
@@ -96,6 +98,8 @@ def apply(config: Config, settings: Mapping[str, str]) -> tuple[Config, list[str
             raise Unsupported(f"{name}={value}")
         elif short not in _WITHOUT_EFFECT and name != _QDISC:
             ignored.append(f"{name}={value}")
+    if whole.get("mtu", LEAST_MTU) < LEAST_MTU:
+        raise Unsupported(f"an MTU of {whole['mtu']}")
     if tcp.get("congestion_control", config.tcp.congestion_control) not in ALGORITHMS:
         raise Unsupported(f"congestion control {tcp['congestion_control']}")
     if tcp.get("orphan_retries") == 0:
