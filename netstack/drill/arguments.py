@@ -36,14 +36,21 @@ def size(call: Call, index: int) -> int:
     return octets
 
 
+def is_unspecified(item: Expression) -> bool:
+    """`{sa_family=AF_UNSPEC}`: connect to nowhere."""
+    if not isinstance(item, Braces):
+        return False
+    family = item.get("sa_family") or item.get("sin_family") or item.get("sin6_family")
+    return isinstance(family, Symbols) and family.names == ("AF_UNSPEC",)
+
+
 def address(item: Expression, default: Address) -> Address:
     """A socket address; `...` for the whole of it or for a part means the default."""
     if isinstance(item, Unspecified):
         return default
     if not isinstance(item, Braces):
         raise Unsupported("a socket address that is not in braces")
-    family = item.get("sa_family") or item.get("sin_family") or item.get("sin6_family")
-    if isinstance(family, Symbols) and family.names == ("AF_UNSPEC",):
+    if is_unspecified(item):
         raise Unsupported("an address of family AF_UNSPEC")
     port = item.get("sin_port") or item.get("sin6_port")
     host = item.get("sin_addr") or item.get("sin6_addr")

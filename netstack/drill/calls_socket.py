@@ -59,6 +59,13 @@ class SocketCalls(CallBase):
 
     def _connect(self, call: Call) -> Prepared:
         descriptor = self.descriptor(call)
+        if args.is_unspecified(args.argument(call, 1)):
+
+            def dissolved(_: None) -> tuple[int, list[str]]:
+                descriptor.flow, descriptor.listening = None, False
+                return 0, []
+
+            return "disconnect", (descriptor.live,), dissolved
         address = args.address(args.argument(call, 1), self.connections.remote)
         self.connections.connecting(descriptor, address)
 

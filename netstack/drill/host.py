@@ -30,7 +30,7 @@ class Host(Protocol):
 
     System calls by name for `start`, with the arguments and values of the C library's, buffers as bytes:
     socket(family, type, protocol) -> fd; bind(fd, address); listen(fd, backlog); accept(fd, flags) -> (fd, address);
-    getsockname(fd), getpeername(fd) -> address; connect(fd, address); shutdown(fd, how); close(fd);
+    getsockname(fd), getpeername(fd) -> address; connect(fd, address); disconnect(fd); shutdown(fd, how); close(fd);
     recv(fd, octets, flags) -> bytes; recvmsg(fd, octets, room for control messages, flags) -> Received;
     send(fd, data, flags, address or None, control messages) -> octets; send_from(fd, pointer, octets, flags) -> octets
     (a pointer that the script made up); sendfile(out, in, offset or None, octets) -> octets;

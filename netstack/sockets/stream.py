@@ -17,7 +17,7 @@ from netstack.tcp.fast_open import CLIENT
 from netstack.tcp.info import congestion_info, listener_info, tcp_info
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
-from netstack.tcp.state import CLOSED, SYN_RECEIVED, SYN_SENT, TIME_WAIT
+from netstack.tcp.state import CLOSED, CLOSING, LAST_ACK, SYN_RECEIVED, SYN_SENT, TIME_WAIT
 from netstack.units import Octets
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class StreamSocket(Socket):
     What would block raises BlockingIOError, as the kernel does: so does `connect`, which has then begun.
     """
 
-    __slots__ = ("_connecting", "_failed", "_local", "_read_shut", "connection", "listener", "options")
+    __slots__ = ("_connecting", "_failed", "_left_over", "_local", "_read_shut", "connection", "listener", "options")
 
     def __init__(self, stack: Stack, wake: Callable[[], None] | None = None) -> None:
         super().__init__(stack, wake)
@@ -44,6 +44,7 @@ class StreamSocket(Socket):
         self._connecting = False  # connect() was called and has not reported how it ended
         self._failed = False  # the connection's error has been reported: it is reported once
         self._read_shut = False
+        self._left_over = 0  # the error that `disconnect` left
 
     @classmethod
     def of(cls, stack: Stack, connection: Connection, wake: Callable[[], None] | None = None) -> StreamSocket:
@@ -138,10 +139,29 @@ class StreamSocket(Socket):
 
     def _connect(self, endpoint: Endpoint) -> Connection:
         self.connection = self.stack.tcp.connect(self._local, endpoint, self.options)
+        self._left_over = 0
         self.connection.observer = self._observer
         self._connecting = True
         self._changed()
         return self.connection
+
+    def disconnect(self) -> None:
+        """connect() to AF_UNSPEC: the connection is reset, the listener closed; the socket is as new, and still bound.
+
+        As in Linux, who had a peer finds ECONNRESET in SO_ERROR.
+        """
+        self._open()
+        connection = self.connection
+        if self.listener is not None:
+            self.listener.close()
+            self.listener = None
+        elif connection is not None:
+            if connection.state not in (CLOSED, CLOSING, LAST_ACK, TIME_WAIT):
+                self._left_over = errno.ECONNRESET
+            connection.abort()
+            self.connection = None
+            self._connecting = self._failed = self._read_shut = False
+        self._changed()
 
     # Octets.
 
@@ -171,7 +191,7 @@ class StreamSocket(Socket):
     def _connected(self) -> Connection:
         self._open()
         if self.connection is None:
-            raise os_error(errno.ENOTCONN)
+            raise os_error(self.take_error() or errno.ENOTCONN)
         return self.connection
 
     def _at_end(self, got: bytes | int | None) -> bool:
@@ -185,9 +205,9 @@ class StreamSocket(Socket):
         """Queue as much as the send buffer has room for (bytes by reference): how many octets that was."""
         self._open()
         connection = self.connection
-        if connection is None:
-            raise os_error(errno.EPIPE)
         error = self.take_error()
+        if connection is None:
+            raise os_error(error or errno.EPIPE)
         if error:
             raise os_error(error)
         if connection.state in (SYN_SENT, SYN_RECEIVED):
@@ -318,7 +338,7 @@ class StreamSocket(Socket):
             return READABLE if self.listener.waiting else 0
         connection = self.connection
         if connection is None:
-            return WRITABLE | HANGUP
+            return WRITABLE | HANGUP | (FAILED if self._left_over else 0)
         if connection.state in (SYN_SENT, SYN_RECEIVED):
             fast = connection.fast_open
             if fast is None or not fast.speaking:
@@ -356,7 +376,10 @@ class StreamSocket(Socket):
     def take_error(self) -> int:
         """SO_ERROR: the errno that ended the connection, once; 0 when there is none (any more)."""
         connection = self.connection
-        if connection is None or not connection.error or self._failed:
+        if connection is None:
+            error, self._left_over = self._left_over, 0
+            return error
+        if not connection.error or self._failed:
             return 0
         if connection.state is CLOSED:
             self._failed = True

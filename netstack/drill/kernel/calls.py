@@ -77,6 +77,12 @@ class KernelSockets:
         """Open actively."""
         self._socket(fd).connect(_name(address))
 
+    def disconnect(self, fd: int) -> None:
+        """connect() to AF_UNSPEC, which Python's sockets cannot name."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.connect(self._socket(fd).fileno(), bytes(16), 16) < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
     def getsockname(self, fd: int) -> Address:
         """The address of this end."""
         return _address(self._socket(fd), self._socket(fd).getsockname())

@@ -123,6 +123,12 @@ class StackSockets(DataCalls, WaitCalls):
                     raise
             yield None
 
+    def disconnect(self, fd: int) -> Step:
+        """connect() to AF_UNSPEC."""
+        self.stream(fd).disconnect()
+        return
+        yield
+
     def getsockname(self, fd: int) -> Step:
         """The address of this end."""
         return packed(self.find(fd).getsockname())
