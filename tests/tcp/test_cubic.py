@@ -3,6 +3,7 @@
 import pytest
 
 from netstack.tcp.congestion.cubic import ALPHA, BETA, C, Cubic
+from netstack.tcp.congestion.hystart import CSS_ROUNDS, N_RTT_SAMPLE
 from netstack.units import MILLISECOND, SECOND
 
 RTT = 100 * MILLISECOND
@@ -67,3 +68,47 @@ def test_fast_convergence_lets_go_of_room_when_windows_shrink():
     k = ((plateau - 560) / C) ** (1 / 3)
     rounds(cubic, int(k * SECOND / RTT))
     assert cubic.cwnd == pytest.approx(plateau, rel=0.01)
+
+
+def test_fast_convergence_is_not_for_a_window_that_came_back_but_for_a_fraction():
+    cubic = after_loss(1000)
+    now = rounds(cubic, int((1000 * (1 - BETA) / C) ** (1 / 3) * SECOND / RTT))
+    assert cubic.cwnd == 999  # less than a segment short of the plateau
+    cubic.cwnd = cubic.ssthresh = cubic.ssthresh_after_loss()
+    rounds(cubic, int((1000 * (1 - BETA) / C) ** (1 / 3) * SECOND / RTT), now=now)
+    assert cubic.cwnd == 999
+
+
+def test_the_window_never_runs_ahead_of_the_curve():
+    cubic = after_loss(1000)
+    k = (1000 * (1 - BETA) / C) ** (1 / 3)
+    now = SECOND
+    for n in range(1, 300):
+        now = rounds(cubic, 1, now=now)
+        t = n * RTT / SECOND + RTT / SECOND  # of the last ACK, and a round trip ahead: RFC 9438 4.4
+        assert cubic.cwnd <= max(1000 + C * (t - k) ** 3, 1000 * BETA + ALPHA * n) + 1
+
+
+@pytest.mark.parametrize("rtt", [10 * MILLISECOND, RTT, SECOND])
+def test_the_smallest_window_returns_as_well(rtt):
+    cubic = after_loss(100)
+    cubic.cwnd, cubic.ssthresh = 2, 2
+    rounds(cubic, 12 * SECOND // rtt, rtt=rtt)
+    assert cubic.cwnd >= 90
+
+
+def test_a_slow_start_after_a_timeout_ends_at_ssthresh_and_nowhere_else():
+    """Delay had begun to rise when the loss came: HyStart++ must not go on counting in the slow start after it."""
+    cubic = Cubic(100)
+    for rtt in (50, 70):
+        for _ in range(N_RTT_SAMPLE):
+            cubic.on_rtt(rtt * MILLISECOND, SECOND)
+        cubic.on_round()
+    cubic.ssthresh = cubic.ssthresh_after_loss()
+    cubic.cwnd = 1  # the timer fired, within recovery: no second reduction, and nobody calls `on_timeout`
+    for _ in range(CSS_ROUNDS):
+        for _ in range(N_RTT_SAMPLE):
+            cubic.on_rtt(90 * MILLISECOND, SECOND)
+        cubic.on_round()
+        cubic.on_ack(cubic.cwnd, 90 * MILLISECOND, SECOND)
+    assert (cubic.cwnd, cubic.ssthresh) == (1 << CSS_ROUNDS, 70)

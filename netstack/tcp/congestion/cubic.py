@@ -1,6 +1,10 @@
 """CUBIC (RFC 9438): after a loss cwnd returns along a cubic curve of *time*, on long paths as fast as on short.
 
-Slow start is HyStart++'s (`hystart`). Windows are segments and may be fractional inside; times are microseconds.
+Slow start is HyStart++'s (`hystart`). cwnd counts whole segments; what RFC 9438 calls cwnd, in octets and so finer, is
+cwnd and `_credit`. Times are microseconds.
+
+Deviation: for fast convergence a window is smaller than the one before only when a segment is missing. A window that
+comes back to where it was is never there to the octet, and a flow alone would give way at every other loss.
 """
 
 from netstack.tcp.congestion.base import INFINITE
@@ -41,14 +45,16 @@ class Cubic:
         self._origin = 0.0
         self._epoch_at: Micros = -1
         self._credit = 0.0
-        """Fractions of a segment that cwnd has earned and not yet grown by."""
+        """What an epoch's window is beyond cwnd: less than a segment, or up to half of one below."""
 
     def ssthresh_after_loss(self) -> int:
         """RFC 9438 4.6 multiplicative decrease, 4.7 fast convergence."""
-        self._epoch_at = -1
         cwnd = self.cwnd
+        window = cwnd + self._credit if self._epoch_at >= 0 else float(cwnd)
+        self._epoch_at = -1
+        self._hystart = HyStart()
         self._cwnd_prior = cwnd
-        self._w_max = cwnd * (1 + BETA) / 2 if cwnd < self._w_max else float(cwnd)
+        self._w_max = window * (1 + BETA) / 2 if window + 1 <= self._w_max else window
         self._reduced = cwnd * _BETA_1024 / 1024
         return max(int(self._reduced), 2)
 
@@ -62,47 +68,46 @@ class Cubic:
         if self._epoch_at < 0:
             self._start_epoch(now)
         cwnd = self.cwnd
+        window = cwnd + self._credit
         t = (now - self._epoch_at + srtt) / SECOND
         target = self._origin + C * (t - self._k) ** 3
-        target = min(max(target, cwnd), 1.5 * cwnd)
+        target = min(max(target, window), 1.5 * window)
         alpha = ALPHA if self._w_est < self._cwnd_prior else 1.0
-        self._w_est += alpha * acked / cwnd
+        self._w_est += alpha * acked / window
         at_now = self._origin + C * ((now - self._epoch_at) / SECOND - self._k) ** 3
         if at_now < self._w_est:  # 4.3: the Reno-friendly region
-            self.cwnd = max(cwnd, int(self._w_est + 0.5))  # cutting off would cost a dozen segments' flow another 4 %
+            if self._w_est > window:
+                self.cwnd = int(self._w_est + 0.5)  # cutting off would cost a dozen segments' flow another 4 %
+                self._credit = self._w_est - self.cwnd
             return
-        self._credit += acked * (target - cwnd) / cwnd
+        self._credit += acked * (target - window) / window
         if self._credit >= 1:
             self.cwnd += int(self._credit)
             self._credit %= 1
 
     def _start_epoch(self, now: Micros) -> None:
-        cwnd = self.cwnd
         self._epoch_at = now
-        self._credit = 0.0
-        # RFC 9438 counts octets. What was cut off to make ssthresh whole segments is not lost for the estimate.
-        self._w_est = self._reduced if abs(self._reduced - cwnd) < 1 else float(cwnd)
-        if cwnd < self._w_max:
-            self._k = ((self._w_max - cwnd) / C) ** (1 / 3)
+        # What was cut off to make ssthresh whole segments is not lost.
+        self._credit = self._reduced - self.cwnd if 0 <= self._reduced - self.cwnd < 1 else 0.0
+        self._w_est = self._origin = window = self.cwnd + self._credit
+        self._k = 0.0
+        if window < self._w_max:
+            self._k = ((self._w_max - window) / C) ** (1 / 3)
             self._origin = self._w_max
-        else:
-            self._k = 0.0
-            self._origin = float(cwnd)
 
     def on_rtt(self, rtt: Micros, now: Micros) -> None:
-        """HyStart++ watches delay grow while slow start lasts."""
-        if self.cwnd < self.ssthresh:
+        """HyStart++ watches delay grow in the first slow start; later ones know where to end (RFC 9406 4.3)."""
+        if self.ssthresh == INFINITE:
             self._hystart.on_rtt(rtt)
 
     def on_round(self) -> None:
         """A round trip has passed."""
-        if self.cwnd < self.ssthresh:
+        if self.ssthresh == INFINITE:
             self._hystart.on_round(self)
 
     def on_timeout(self, now: Micros) -> None:
         """RFC 9438 4.8: slow start anew, then a fresh epoch."""
         self._epoch_at = -1
-        self._hystart = HyStart()
 
     def cwnd_after_undo(self, prior_cwnd: int) -> int:
         """RFC 9438 4.9: the reduction was a mistake; so is what was learnt from it."""
