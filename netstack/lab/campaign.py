@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any, TextIO
 
 from netstack.lab import text
-from netstack.lab.report import expectations
+from netstack.lab.report import expectations, rules
 from netstack.lab.result import Result
 from netstack.lab.scenario import Flow, Link, Scenario
 from netstack.lab.simulation import run
@@ -26,9 +26,9 @@ AXES = sorted(_LINK | _SCENARIO | {"cc", "flows"})
 """What may be varied: fields of `Link` and `Scenario`, the congestion control of all flows, and their number."""
 
 MEASURES = ("goodput", "utilisation", "fairness", "retransmitted", "timeouts", "mean_cwnd", "rtt_p50", "rtt_p95",
-            "queueing_p50", "queueing_p95", "of_theory")  # fmt: skip
-"""Columns of a row: bits per second, shares, numbers, segments, microseconds; the last is goodput over the response
-function's, empty where there is none."""
+            "queueing_p50", "queueing_p95", "of_theory", "of_rules")  # fmt: skip
+"""Columns of a row: bits per second, shares, numbers, segments, microseconds; the last are goodput over the response
+function's, and over what its rules come to (`theory.by_rules`), empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +103,12 @@ def measures(scenario: Scenario, result: Result) -> dict[str, float | None]:
         "rtt_p95": fmean(flow.rtt.get("p95", 0) for flow in flows),
         "queueing_p50": fmean(flow.queueing.get("p50", 0) for flow in flows),
         "queueing_p95": fmean(flow.queueing.get("p95", 0) for flow in flows),
-        "of_theory": _of_theory(scenario, result),
+        "of_theory": _of(expectations(scenario, result), result),
+        "of_rules": _of(rules(scenario, result), result),
     }
 
 
-def _of_theory(scenario: Scenario, result: Result) -> float | None:
-    expected = expectations(scenario, result)
+def _of(expected: Sequence[float | None], result: Result) -> float | None:
     known = [each for each in expected if each is not None]
     return result.goodput / sum(known) if len(known) == len(expected) else None
 
@@ -130,7 +130,7 @@ def table(rows: Sequence[Row]) -> str:
         return "nothing was run"
     first = next(iter(places))
     head = [*(axis for axis, _ in first), "runs", "goodput", "(least - most)", "utilisation", "fairness",
-            "retransmitted", "RTO", "cwnd", "RTT p50", "p95", "of theory"]  # fmt: skip
+            "retransmitted", "RTO", "cwnd", "RTT p50", "p95", "of theory", "of rules"]  # fmt: skip
     lines = [head, *(_line(place, some) for place, some in places.items())]
     return "\n".join(text.columns(lines))
 
@@ -146,7 +146,7 @@ def _line(place: tuple[tuple[str, Any], ...], rows: list[Row]) -> list[str]:
         f"({text.rate(min(goodputs))} - {text.rate(max(goodputs))})", text.percent(mean("utilisation")),
         f"{mean('fairness'):.4f}", text.percent(mean("retransmitted")), f"{mean('timeouts'):.3g}",
         f"{mean('mean_cwnd'):.1f}", text.time(round(mean("rtt_p50"))), text.time(round(mean("rtt_p95"))),
-        f"{mean('of_theory'):.2f}" if known else "-",
+        *(f"{mean(name):.2f}" if known else "-" for name in ("of_theory", "of_rules")),
     ]  # fmt: skip
 
 

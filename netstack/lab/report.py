@@ -1,5 +1,7 @@
 """An experiment in words: what was tried, what each flow got, and how that compares with theory."""
 
+from collections.abc import Callable
+
 from netstack.lab import text, theory
 from netstack.lab.result import FlowResult, Result
 from netstack.lab.scenario import Link, Scenario
@@ -21,7 +23,7 @@ def _described(scenario: Scenario) -> list[str]:
     words = [text.rate(link.rate) if link.rate else "no rate limit", f"rtt {text.time(link.rtt)}"]
     if link.rate:
         words.append(f"queue {_queue(link)}, {link.aqm}{' with ECN' if link.ecn else ''}")
-    lines = [", ".join(words + _faults(link))]
+    lines = [", ".join(words + _faults(scenario))]
     count = len(scenario.flows)
     what = f"{text.amount(scenario.size)} each" if scenario.size else text.time(scenario.duration)
     warmup = f" ({text.time(scenario.warmup)} of it to warm up)" if scenario.warmup else ""
@@ -36,10 +38,10 @@ def _queue(link: Link) -> str:
     return " or ".join(sizes) or f"{link.queue_bdp:g} bdp ({text.amount(int(link.bdp * link.queue_bdp))})"
 
 
-def _faults(link: Link) -> list[str]:
-    words = []
-    if link.jitter:
-        words.append(f"jitter {text.time(link.jitter)}")
+def _faults(scenario: Scenario) -> list[str]:
+    link, words = scenario.link, []
+    if scenario.jitter:
+        words.append(f"jitter {text.time(scenario.jitter)}")
     if link.loss:
         words.append(f"loss {text.percent(link.loss)}")
     if link.loss_every:
@@ -111,26 +113,42 @@ def compared(scenario: Scenario, result: Result) -> list[str]:
     wanted = [each for each in expectations(scenario, result) if each is not None]
     if link.rate and sum(wanted) > _FITS * link.rate:
         return [f"the response functions ask for {text.rate(sum(wanted))}: the link, and not loss, is the limit"]
-    for i, (flow, expected) in enumerate(zip(result.flows, expectations(scenario, result), strict=True)):
-        if expected is None:
+    how = "by chance" if link.loss else "evenly spaced"
+    slow_start: Micros = 0
+    rows = zip(result.flows, expectations(scenario, result), rules(scenario, result), strict=True)
+    for i, (flow, expected, mean) in enumerate(rows):
+        if expected is None or mean is None:
             continue
-        rtt = link.rtt + scenario.flows[i].extra_rtt
-        line = f"flow {i + 1}: {flow.goodput / expected:.2f} of {flow.cc}'s response function ({text.rate(expected)})"
-        mean = theory.by_chance(flow.cc, p, rtt) if link.loss else None
-        if mean is not None:
-            expected = theory.rate(mean, flow.mss, rtt)
-            line += f", {flow.goodput / expected:.2f} of its mean over losses by chance ({text.rate(expected)})"
+        line = f"flow {i + 1}: {flow.goodput / expected:.2f} of {flow.cc}'s response function"
+        line += f" ({theory.REFERENCE[flow.cc]}: {text.rate(expected)})"
+        line += f", {flow.goodput / mean:.2f} of what its rules come to with losses {how} ({text.rate(mean)})"
         lines.append(line)
+        slow_start = max(slow_start, flow.started + int(theory.FORGOTTEN / p * flow.mss * 8 * SECOND / expected))
+    if slow_start > scenario.warmup:
+        seconds = -(-slow_start // SECOND)
+        lines.append(f"slow start, and the window that it left, are in this: --warmup {seconds}s leaves them out")
     return lines
 
 
 def expectations(scenario: Scenario, result: Result) -> list[float | None]:
     """Bits per second that each flow's response function gives for the loss that the path has by itself."""
+    return _rates(scenario, result, theory.window)
+
+
+def rules(scenario: Scenario, result: Result) -> list[float | None]:
+    """Bits per second that each flow's rules come to on such a path: recovery, and chance where it rules, included."""
+    even = bool(scenario.link.loss_every)
+    return _rates(scenario, result, lambda cc, p, rtt: theory.by_rules(cc, p, rtt, even))
+
+
+def _rates(
+    scenario: Scenario, result: Result, window: Callable[[str, float, Micros], float | None]
+) -> list[float | None]:
     p, found = loss_of(scenario.link), []
     for wanted, flow in zip(scenario.flows, result.flows, strict=True):
         rtt = scenario.link.rtt + wanted.extra_rtt
-        window = theory.window(flow.cc, p, rtt)
-        found.append(theory.rate(window, flow.mss, rtt) if window is not None and rtt else None)
+        mean = window(flow.cc, p, rtt) if rtt else None
+        found.append(theory.rate(mean, flow.mss, rtt) if mean is not None else None)
     return found
 
 
