@@ -79,7 +79,10 @@ Examples:
 @quantity("--rate", quantities.rate, "RATE", "Of the bottleneck; 0: no limit.", "100Mbit")
 @quantity("--rtt", quantities.duration, "TIME", "Round trip without queueing.  [default: 50ms]")
 @quantity("--delay", quantities.duration, "TIME", "The same as one-way delay: half of --rtt.")
-@quantity("--jitter", quantities.duration, "TIME", "Up to this much more for each packet.")
+@quantity(
+    "--jitter", quantities.duration, "TIME",
+    "Up to this much more for each packet.  [default: with several flows, what a packet takes at the rate; else none]",
+)  # fmt: skip
 @quantity("--loss", quantities.probability, "SHARE", "Data lost, each packet for itself, as 1%.")
 @click.option("--loss-every", type=click.IntRange(2), metavar="N", help="Lose exactly every N-th packet of data.")
 @quantity(

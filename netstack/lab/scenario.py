@@ -58,8 +58,8 @@ class Link:
     """0: no limit, and so no queue."""
     rtt: Micros = 50 * MILLISECOND
     """There and back when no queue stands: half of it each way."""
-    jitter: Micros = 0
-    """Up to this much more for each packet of data, evenly spread; it does not reorder."""
+    jitter: Micros | None = None
+    """Up to this much more for each packet of data, evenly spread; it does not reorder. None: see `Scenario.jitter`."""
     loss: float = 0.0
     loss_every: int = 0
     """Lose exactly every n-th packet of data: the deterministic loss that response functions are derived from."""
@@ -85,7 +85,7 @@ class Link:
         for name in ("loss", "ack_loss", "duplicate", "reorder"):
             _probability(name, getattr(self, name))
         for name in ("rate", "rtt", "jitter", "loss_every", "reorder_by", "queue", "queue_packets", "queue_bdp"):
-            if getattr(self, name) < 0:
+            if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name} cannot be negative: {getattr(self, name)}")
         if self.codel_target <= 0 or self.codel_interval <= 0:
             raise ValueError("CoDel's target and interval must be more than 0")
@@ -152,6 +152,19 @@ class Scenario:
             raise ValueError("size and coalesce cannot be negative")
         if not 576 <= self.mtu <= 65_535:
             raise ValueError(f"mtu must be 576 to 65535 octets, not {self.mtu}")
+
+    @property
+    def jitter(self) -> Micros:
+        """The link's. By default none for one flow, and for several what a packet takes at the rate, as noise of hosts.
+
+        Without any, flows of one rhythm lock into phase, and it is chance whose packets find the queue full, every
+        time (Floyd and Jacobson 1992, On Traffic Phase Effects in Packet-Switched Gateways, who advise so much).
+        """
+        if self.link.jitter is not None:
+            return self.link.jitter
+        if len(self.flows) == 1 or not self.link.rate:
+            return 0
+        return (self.mtu + 14) * 8 * SECOND // self.link.rate
 
 
 def tcp_for(scenario: Scenario) -> TcpConfig:

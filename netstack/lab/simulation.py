@@ -83,7 +83,7 @@ class Simulation:
         self.receiver.connects(host.mac, flow)
         there = (link.rtt + wanted.extra_rtt) // 2
         rng = self._random(f"leg {flow}")
-        faults = (link.jitter, link.reorder, link.reorder_by)
+        faults = (scenario.jitter, link.reorder, link.reorder_by)
         self.forward.attach(Leg(self.agenda, self.receiver, self.forward, there, scenario.coalesce, rng, *faults))
         back = link.rtt + wanted.extra_rtt - there
         self.back.attach(Leg(self.agenda, host, self.back, back, 0, rng))
