@@ -5,14 +5,22 @@
 Each flow has a path of its own, or with --shared each sort of sender has one for all its flows: a TAP in the
 receivers' namespace, lines of the project's own impairment each way, and at the other end either a stack in this
 process or a TAP in the senders' namespace with a kernel socket. Real time: a busy machine makes both slower.
+
+What arrives is compared with what was sent (SHA-256), and where there is nft, the receivers' conntrack counts what it
+calls INVALID, of either sort of sender: leave 1 when the stack's octets were altered.
 """
 
 import argparse
 import contextlib
+import hashlib
+import json
 import os
 import random
 import select
+import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -33,7 +41,9 @@ from netstack.tcp.readiness import WRITABLE
 from netstack.units import MILLISECOND, SECOND, Micros
 
 PORT = 5_001
-BLOCK = bytes(65_536)
+BLOCK = random.Random("side by side").randbytes(65_521)
+"""What is sent, over and over; no power of two, so that a block too many or too few shows."""
+TWICE = memoryview(BLOCK + BLOCK)
 LONGEST_NAP = 5  # milliseconds
 
 
@@ -46,6 +56,7 @@ class Got:
     sent: int
     repeated: int
     timeouts: int
+    intact: bool
 
 
 class EveryNth(random.Random):
@@ -104,14 +115,16 @@ class Flow:
         self.net = f"10.77.{number}."
         self.tap = tap(receivers, f"r{number}", self.net + "2/24")
         faults = Faults(rate=wanted.rate * 1_000_000, delay=wanted.rtt * MILLISECOND // 2, queue_frames=wanted.queue)
+        data = replace(faults, loss=wanted.loss, reorder=wanted.reorder, duplicate=wanted.duplicate)
         chance = EveryNth(round(1 / wanted.loss)) if wanted.every else random.Random(f"{wanted.seed} {number}")
-        there = Line(replace(faults, loss=wanted.loss), chance)
+        there = Line(data, chance)
         self.there: Line | Port = there
         if wanted.shared:
             line, inboxes = self.lines.setdefault(self.name, (there, {}))
             self.there = Port(line, number, inboxes)
-        self.back = Line(faults, random.Random(f"{wanted.seed} {number} back"))
-        self.received = self.received_warm = 0
+        self.back = Line(replace(faults, loss=wanted.ack_loss), random.Random(f"{wanted.seed} {number} back"))
+        self.written = self.received = self.received_warm = 0
+        self.digest = hashlib.sha256()
         self.before: dict[str, int] = {}
         with namespace.inside(receivers):
             self.listener = socket.create_server((self.net + "2", PORT))
@@ -128,8 +141,22 @@ class Flow:
             if self.peer is None:
                 self.peer, _ = self.listener.accept()
                 self.peer.setblocking(False)
-            while n := len(self.peer.recv(1 << 20)):
-                self.received += n
+            while data := self.peer.recv(1 << 20):
+                self.received += len(data)
+                self.digest.update(data)
+
+    def next(self) -> memoryview:
+        """What is to be written now."""
+        at = self.written % len(BLOCK)
+        return TWICE[at : at + len(BLOCK)]
+
+    def intact(self) -> bool:
+        """What arrived is what was sent."""
+        sent = hashlib.sha256()
+        for _ in range(self.received // len(BLOCK)):
+            sent.update(BLOCK)
+        sent.update(BLOCK[: self.received % len(BLOCK)])
+        return sent.digest() == self.digest.digest()
 
     def deadlines(self) -> list[Micros]:
         """When something comes out of a line."""
@@ -158,8 +185,8 @@ class KernelFlow(Flow):
             self.own.write(frame, b"", now)
         self.receive(now)
         with contextlib.suppress(BlockingIOError, BrokenPipeError):  # the latter while it is not connected yet
-            while self.sock.send(BLOCK):
-                pass
+            while n := self.sock.send(self.next()):
+                self.written += n
 
     def descriptors(self) -> list[int]:
         """What wakes this flow."""
@@ -189,8 +216,8 @@ class StackFlow(Flow):
 
     def on_ready(self, flags: int) -> None:
         """Keep the send buffer full."""
-        while flags & WRITABLE and self.conn.send(BLOCK) == len(BLOCK):
-            pass
+        while flags & WRITABLE and (n := self.conn.send(bytes(self.next()))):
+            self.written += n
 
     def turn(self, now: Micros) -> None:
         """Both ends."""
@@ -277,14 +304,15 @@ def run(flows: list[KernelFlow | StackFlow], warmup: int, seconds: int) -> Itera
         after, before = flow.info(now), flow.before
         goodput = (flow.received - flow.received_warm) * 8 * SECOND / (now - measured_from)
         sent, repeated, timeouts = (after[n] - before[n] for n in ("bytes_sent", "bytes_retrans", "total_rto"))
-        yield Got(flow.name, goodput, sent, repeated, timeouts)
+        yield Got(flow.name, goodput, sent, repeated, timeouts, flow.intact())
 
 
 def report(found: list[Got]) -> None:
     """A line for each flow, and how the two sorts compare."""
     for got in found:
         share = got.repeated / max(got.sent, 1)
-        print(f"{got.sender:9} {got.goodput / 1e6:8.3f} Mbit/s  {share:6.2%} repeated  {got.timeouts} timeouts")
+        line = f"{got.sender:9} {got.goodput / 1e6:8.3f} Mbit/s  {share:6.2%} repeated  {got.timeouts} timeouts"
+        print(line if got.intact else line + "  ALTERED")
     ours = [got for got in found if got.sender == StackFlow.name]
     theirs = [got for got in found if got.sender == KernelFlow.name]
     goodput = sum(got.goodput for got in ours) / sum(got.goodput for got in theirs)
@@ -295,12 +323,34 @@ def report(found: list[Got]) -> None:
     print()
 
 
+def count_invalid(space: str, flows: list[KernelFlow | StackFlow]) -> None:
+    """From here on conntrack in the namespace looks at every packet."""
+    rules = [f"ip daddr {flow.net}2 ct state invalid counter name {flow.name}" for flow in flows]
+    script = "".join(f"add counter inet watch {flow.name}\n" for flow in (KernelFlow, StackFlow))
+    script = f"add table inet watch\n{script}"
+    script += "add chain inet watch arrivals { type filter hook prerouting priority 0; }\n"
+    script += "".join(f"add rule inet watch arrivals {rule}\n" for rule in rules)
+    with namespace.inside(space):
+        subprocess.run(["nft", "-f", "-"], input=script, text=True, check=True)
+
+
+def invalid(space: str) -> dict[str, int]:
+    """Packets that conntrack could make nothing of, of each sort of sender."""
+    with namespace.inside(space):
+        done = subprocess.run(["nft", "-j", "list", "counters"], capture_output=True, text=True, check=True)
+    counters = [entry["counter"] for entry in json.loads(done.stdout)["nftables"] if "counter" in entry]
+    return {counter["name"]: counter["packets"] for counter in counters}
+
+
 def main() -> None:
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cc", default="cubic", help="congestion control of all senders")
     parser.add_argument("--loss", type=float, default=0.0, help="share of what is sent that is lost, as 0.01")
     parser.add_argument("--every", action="store_true", help="lose exactly every 1/LOSS-th packet")
+    parser.add_argument("--ack-loss", type=float, default=0.0, help="share of ACKs that are lost")
+    parser.add_argument("--reorder", type=float, default=0.0, help="share that arrives 5 ms late")
+    parser.add_argument("--duplicate", type=float, default=0.0, help="share that arrives twice")
     parser.add_argument("--rtt", type=int, default=50, help="milliseconds")
     parser.add_argument("--rate", type=int, default=20, help="Mbit/s")
     parser.add_argument("--queue", type=int, default=200, help="packets")
@@ -318,10 +368,17 @@ def main() -> None:
         for n in range(wanted.flows):
             flows.append(KernelFlow(2 * n + 1, receivers, senders, wanted))
             flows.append(StackFlow(2 * n + 2, receivers, wanted, clock()))
-        report(list(run(flows, wanted.warmup, wanted.seconds)))
+        if watched := shutil.which("nft") is not None:
+            count_invalid(receivers, flows)
+        found = list(run(flows, wanted.warmup, wanted.seconds))
+        report(found)
+        if watched:
+            counts = invalid(receivers)
+            print("INVALID to conntrack: " + ", ".join(f"{counts[name]} of {name}" for name in sorted(counts)))
     finally:
         for space in (receivers, senders):
             namespace.remove(space)
+    sys.exit(any(got.sender == StackFlow.name and not got.intact for got in found))
 
 
 if __name__ == "__main__":
