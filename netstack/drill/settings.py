@@ -44,6 +44,9 @@ _HARMLESS = {
     "ifconfig", "rmmod", "insmod", "chmod", "kill", "killall", "pkill", "grep", "head", "tail", "lsmod", "arp",
 }  # fmt: skip
 """Words that begin lines without effect on an end under test."""
+FILE = "file."
+_MAKES_FILE = {"dd": "", "fallocate": "-l", "truncate": "-s", "head": "-c"}
+"""With the option that says how long the file is to be."""
 _TABLE = {"/proc/net/tcp", "/proc/net/tcp6"}
 _QUEUES = {"pfifo", "bfifo", "pfifo_fast", "noqueue", "fq_codel", "mq", "prio", "codel", "sfq"}
 """Queueing disciplines that let single packets through as they come."""
@@ -64,7 +67,8 @@ class Settings:
     """What a command asks for.
 
     `values`: sysctls by name, metrics of the route to the remote end as `route.NAME` (times in microseconds), the
-    device's MTU as `link.mtu` and its queueing discipline as `link.qdisc`, in the order of their assignment.
+    device's MTU as `link.mtu` and its queueing discipline as `link.qdisc`, the lengths of files of zeros as
+    `file.PATH`, in the order of their assignment.
     """
 
     values: dict[str, str] = field(default_factory=dict)
@@ -141,6 +145,8 @@ def _one_line(line: Line, read: Read, usual: bool, depth: int, found: Settings) 
         found.pause += _duration(words[-1], SECOND)
     elif name == "ip":
         _ip(line, [word for word in words[1:] if not word.startswith("-")], found)
+    elif name in _MAKES_FILE and (made := _zeros(name, words, line.output)):
+        found.values[made[0]] = made[1]
     elif name == "nstat":
         found.recount = True
     elif name == "grep" and _TABLE.intersection(words):
@@ -176,6 +182,30 @@ def _file(name: str, read: Read, usual: bool, depth: int, found: Settings) -> No
         _lines(text, read, usual, depth + 1, found)
     elif usual and not name.startswith("/tmp/"):  # there the helper leaves what restores the settings afterwards
         found.values.update(USUAL)
+
+
+def _zeros(name: str, words: list[str], output: str) -> tuple[str, str] | None:
+    """A file of zeros for sendfile: `dd if=/dev/zero of=FILE bs=1 count=5`, `fallocate -l 1M FILE`, `head -c 5 ...`."""
+    if name == "dd":
+        given = dict(word.split("=", 1) for word in words[1:] if "=" in word)
+        if given.get("if") != "/dev/zero" or "of" not in given:
+            return None
+        return f"{FILE}{given['of']}", str(_size(given.get("bs", "512")) * _size(given.get("count", "1")))
+    option = _MAKES_FILE[name]
+    length = next((words[i + 1] for i, word in enumerate(words[:-1]) if word == option), "")
+    path = output if name == "head" else words[-1]
+    if not length or not path or (name == "head" and "/dev/zero" not in words):
+        return None
+    return f"{FILE}{path}", str(_size(length))
+
+
+def _size(text: str) -> int:
+    number = re.fullmatch(r"(\d+)([kKMG]?)(B?)", text)
+    if number is None:
+        raise Unsupported(f'the size "{text}"')
+    unit = 1_000 if number[3] else 1_024
+    times: int = unit ** " KMG".index(number[2].upper() or " ")
+    return int(number[1]) * times
 
 
 def _ip(line: Line, words: list[str], found: Settings) -> None:

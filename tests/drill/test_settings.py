@@ -164,3 +164,23 @@ def test_settings_become_configuration_in_its_units():
 def test_what_the_stack_lacks_is_unsupported(name, value):
     with pytest.raises(Unsupported, match=value):
         apply(Config(), {f"net.ipv4.{name}": value})
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "size"),
+    [
+        ("dd if=/dev/zero of=/tmp/f bs=1 count=5 status=none", "/tmp/f", 5),
+        ("/bin/dd bs=1k count=3 if=/dev/zero of=f", "f", 3_072),
+        ("dd if=/dev/zero of=f bs=2MB count=1", "f", 2_000_000),
+        ("fallocate -l 10M f", "f", 10 << 20),
+        ("truncate -s 7 f", "f", 7),
+        ("head -c 100 /dev/zero > f", "f", 100),
+    ],
+)  # fmt: skip
+def test_files_of_zeros_that_a_command_makes(text, path, size):
+    assert read(text) == ({f"file.{path}": str(size)}, [])
+
+
+def test_a_size_that_is_none():
+    with pytest.raises(Unsupported):
+        read("fallocate -l much f")

@@ -32,6 +32,7 @@ class KernelSockets:
         self.sockets: dict[int, socket.socket] = {}
         self.files: set[int] = set()
         """Ends of pipes, and files."""
+        self.zeros: dict[str, int] = {}
         self.pollers: dict[int, select.epoll] = {}
         self.congestion = ""
         """Congestion control that each new socket chooses; "": the namespace's default."""
@@ -139,9 +140,19 @@ class KernelSockets:
 
     def open(self, path: str, flags: int) -> int:
         """A file, to be read."""
+        if path in self.zeros:
+            made = os.dup(self.zeros[path])
+            os.lseek(made, 0, os.SEEK_SET)
+            self.files.add(made)
+            return made
         fd = os.open(path, flags & ~(os.O_CREAT | os.O_TRUNC | os.O_WRONLY))
         self.files.add(fd)
         return fd
+
+    def make_file(self, path: str, size: int) -> None:
+        """What the script calls `path` is a file of so many zeros without a name."""
+        self.zeros[path] = os.memfd_create("zeros")
+        os.truncate(self.zeros[path], size)
 
     def usleep(self, micros: int) -> None:
         """Time passes."""

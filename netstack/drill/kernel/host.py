@@ -19,6 +19,7 @@ from netstack.drill.host import Address, Pending
 from netstack.drill.kernel.calls import MAY_BLOCK, KernelSockets
 from netstack.drill.options import PREFIX, Options
 from netstack.drill.outcome import Unsupported
+from netstack.drill.settings import FILE
 from netstack.host.tun import VNET, enter_namespace, open_sniffer, open_tun, set_link, set_sysctl
 from netstack.tcp.info_layout import LONGEST, decode, decode_congestion
 from netstack.units import Micros, Octets
@@ -117,7 +118,10 @@ class KernelHost:
         except NetlinkError as error:
             asked = " ".join(f"{name}={value}" for name, value in link.items())
             raise Unsupported(f"this kernel refuses {asked}: {error.args[-1]}") from None
-        sysctls = {name: value for name, value in settings.items() if not name.startswith(_OF_LINK)}
+        for name, size in settings.items():
+            if name.startswith(FILE):
+                self.sockets.make_file(name.removeprefix(FILE), int(size))
+        sysctls = {name: value for name, value in settings.items() if not name.startswith((*_OF_LINK, FILE))}
         ignored = []
         for name, value in sysctls.items():
             try:

@@ -210,7 +210,15 @@ class DataCalls(Descriptors):
         made = self.files.get(source)
         if not isinstance(made, File):
             raise OSError(errno.EINVAL, "Invalid argument") if source in self.sockets or made else _bad()
-        return (yield from self.send(out, self._zeros(made, offset, octets), 0, None, []))
+        data = self._zeros(made, offset, octets)
+        if len(data) == octets or not data:
+            return (yield from self.send(out, data, 0, None, []))
+        sent = yield from self.send(out, data, MSG_MORE, None, [])  # Linux learns only afterwards that this was all
+        yield self.stack.now
+        if (conn := self.connection(out)) is not None:
+            conn.more = conn.hold = False
+            conn.mark()
+        return sent
 
     def splice(self, source: int, out: int, octets: Octets, flags: int) -> Step:
         """Between a socket and a pipe."""

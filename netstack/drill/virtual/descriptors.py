@@ -6,7 +6,7 @@ from typing import Any
 
 from netstack.drill.host import Address
 from netstack.drill.virtual.error_queue import ErrorQueue
-from netstack.drill.virtual.files import End, File, Poller
+from netstack.drill.virtual.files import FILES, End, File, Poller
 from netstack.sockets.datagram import DatagramSocket
 from netstack.sockets.stream import StreamSocket
 from netstack.stack import Stack
@@ -31,6 +31,8 @@ class Descriptors:
         """Options that the stack knows nothing of, by descriptor, level and name."""
         self.patience: dict[tuple[int, bool], Micros] = {}
         """SO_RCVTIMEO (False) and SO_SNDTIMEO (True)."""
+        self.zeros = dict(FILES)
+        """Files that can be opened, all zeros, and how many."""
         self.queues: dict[int, ErrorQueue] = {}
         self._next = 3
 

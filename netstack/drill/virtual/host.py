@@ -9,6 +9,7 @@ from netstack.config import Config
 from netstack.drill.host import Address, Pending
 from netstack.drill.options import PREFIX, Options
 from netstack.drill.outcome import Unsupported
+from netstack.drill.settings import FILE
 from netstack.drill.virtual.calls import StackSockets
 from netstack.drill.virtual.descriptors import Step
 from netstack.drill.virtual.device import PacketDevice
@@ -142,14 +143,17 @@ class StackHost:
 
     def configure(self, settings: Mapping[str, str]) -> list[str]:
         """Before anything happened a stack with these settings is built; later the running one takes them over."""
-        config, ignored = apply(self.config, settings)
+        files = {name.removeprefix(FILE): int(size) for name, size in settings.items() if name.startswith(FILE)}
+        config, ignored = apply(self.config, {name: settings[name] for name in settings if not name.startswith(FILE)})
         paced = self.sockets.paced or settings.get("link.qdisc") == "fq"
         if self.untouched:
             self.config = config
+            files = {**self.sockets.zeros, **files}
             self._build()
-            self.sockets.paced = paced
-            return ignored
         self.sockets.paced = paced
+        self.sockets.zeros.update(files)
+        if self.untouched:
+            return ignored
         if config.mtu != self.config.mtu:
             self.device.mtu = config.mtu
             self.stack.ip.on_link_mtu(config.mtu)

@@ -5,7 +5,7 @@ import errno
 from netstack.drill.constants import POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT, POLLPRI, POLLRDHUP
 from netstack.drill.outcome import Unsupported
 from netstack.drill.virtual.descriptors import Descriptors, Step
-from netstack.drill.virtual.files import CAPACITY, FILES, End, File, Pipe, Poller
+from netstack.drill.virtual.files import CAPACITY, End, File, Pipe, Poller
 from netstack.tcp import urgent
 from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
 from netstack.units import MILLISECOND
@@ -117,7 +117,7 @@ class WaitCalls(Descriptors):
 
     def open(self, path: str, flags: int) -> Step:
         """A file of zeros, or an empty one."""
-        if path not in FILES:
+        if path not in self.zeros:
             raise Unsupported(f'open of "{path}"')
-        return self.add_file(File(FILES[path]))
+        return self.add_file(File(self.zeros[path]))
         yield
