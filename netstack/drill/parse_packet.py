@@ -34,7 +34,7 @@ def parse_packet(scanner: Scanner) -> Packet:
         if header := _outer_header(scanner):
             headers.append(header)
         elif scanner.peek(r"[\[(]"):
-            ip = _ip_fields(scanner)
+            ip = _ip_fields(scanner, ip)
         else:
             break
     return Packet(inbound, _body(scanner), ip, tuple(headers))
@@ -54,10 +54,12 @@ def _outer_header(scanner: Scanner) -> OuterHeader | None:
     return None
 
 
-def _ip_fields(scanner: Scanner) -> IpFields:
+def _ip_fields(scanner: Scanner, before: IpFields) -> IpFields:
+    """The fields in one pair of brackets, and those of the pairs `before`."""
     closing = r"\]" if scanner.need(r"[\[(]", "[") == "[" else r"\)"
-    ecn: str | None = None
-    numbers: dict[str, int] = {}
+    ecn = before.ecn
+    named = {"tos": before.tos, "ttl": before.ttl, "flowlabel": before.flowlabel}
+    numbers = {name: value for name, value in named.items() if value is not None}
     while not scanner.take(closing):
         word = scanner.need(r"[A-Za-z]\w*", "an IP field (ect0, ect1, ect01, ce, noecn, tos, ttl, flowlabel)").lower()
         if word in _ECN:
@@ -121,26 +123,28 @@ def _tcp(scanner: Scanner) -> TcpSegment:
 
 
 def _flags(scanner: Scanner) -> tuple[frozenset[str], int | None]:
+    line = scanner.line()
     word = scanner.need(r"(?:-|[FSRPUEWA.0-7]+)(?=\s)", "TCP flags (letters of FSRPUEWA and ., or -)")
     digits = [character for character in word if character.isdigit()]
     if len(digits) > 1 or (digits and set(word) & set("EWA")):
-        raise scanner.error(f'"{word}" gives the ACE field twice')
+        raise ScriptError(line, f'"{word}" gives the ACE field twice')
     return frozenset(word) - {"-"} - set(digits), int(digits[0]) if digits else None
 
 
 def _sequence(scanner: Scanner) -> tuple[int, int, SeqKind]:
     if scanner.take(r"\.\.\."):
         return 0, _length(scanner), SeqKind.ANY
+    line = scanner.line()
     found = scanner.groups(_SEQ)
     if found is None:
         raise scanner.error("expected sequence numbers, start:end(length)")
     start, end, length = (int(found[0] or ""), int(found[1] or ""), int(found[2] or ""))
     if max(start, end) > 0xFFFF_FFFF:
-        raise scanner.error("a sequence number has 32 bits")
+        raise ScriptError(line, f"a sequence number has 32 bits, {max(start, end)} has more")
     if (start + length) & 0xFFFF_FFFF != end:
-        raise scanner.error(f"{start} + {length} is not {end}")
+        raise ScriptError(line, f"the segment's numbers: {start} + {length} is not {end}")
     if length > WILD:
-        raise scanner.error("that length is larger than any window")
+        raise ScriptError(line, f"a length of {length} is larger than any window")
     return start, length, SeqKind.RAW if found[3] else SeqKind.RELATIVE
 
 

@@ -308,6 +308,8 @@ def test_options_of_a_script():
         ("0 > . 1:1(0) <sack>", 1, "SACK block"),
         ("0 > .55 1:1(0)", 1, "ACE field twice"),
         ("0 > E5 1:1(0)", 1, "ACE field twice"),
+        ("0 > . 1:/* */\n2(0)", 1, "1 + 0 is not 2"),
+        ("\n0 > . 1:1(0)\n+0 > . 4294967296:4294967296(0)", 3, "has 32 bits"),
         ("1 close(3) = 0\n0.5 close(3) = 0", 2, "time goes back"),
         ("* close(3) = 0", 1, "only an outbound packet"),
         ("1~2 < . 1:1(0)", 1, "only an outbound packet"),
@@ -390,3 +392,7 @@ SEGMENTS = st.builds(
 def test_what_is_written_is_read_as_the_same(tcp, inbound):
     packet = Packet(inbound, tcp)
     assert action(notation.packet(packet)) == packet
+
+
+def test_several_brackets_of_ip_fields_add_up():
+    assert action("< [ect0] (ttl 5) [tos 0x20] . 1:1(0)").ip == IpFields("ect0", tos=0x20, ttl=5)
