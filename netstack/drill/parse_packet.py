@@ -18,7 +18,8 @@ from netstack.drill.scan import Scanner
 
 _ADDRESS = r"[0-9a-fA-F:.]+(?:%\w+)?(?=\s|>|:\s)"
 _ECN = {"noecn", "ect0", "ect1", "ect01", "ce"}
-_SEQ = r"(\d+)\s*:\s*(\d+)\s*\(\s*(\d+)\s*\)\s*(!)?"
+_SKIP = r"(?:\s|/\*.*?\*/|//[^\n]*\n)*"
+_SEQ = _SKIP.join((r"(\d+)", ":", r"(\d+)", r"\(", r"(\d+)", r"\)", "(!)?"))
 LARGEST = 65_535
 """Octets of one packet."""
 WILD = 1 << 30
