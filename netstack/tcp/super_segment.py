@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from netstack.tcp.congestion.bbr import MIN_TSO_RATE
+from netstack.tcp.md5 import SignedPath
 from netstack.tcp.pace import pacing_rate
 from netstack.tcp.write_queue import GSO_MAX
 from netstack.units import Octets
@@ -21,7 +22,9 @@ _LEAST = 2
 
 
 def burst(conn: ConnectionCore, mss: Octets) -> int:
-    """Segments in one of Linux's super-segments, cwnd apart (tcp_tso_autosize)."""
+    """Segments in one of Linux's super-segments, cwnd apart (tcp_tso_autosize). A signature is of one segment."""
+    if conn.options.md5 is not None and isinstance(conn.path, SignedPath):
+        return 1
     rate, cc = pacing_rate(conn), conn.recovery.cc
     octets = rate >> 10
     halvings = conn.rtt.min_rtt >> 9

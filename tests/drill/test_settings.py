@@ -169,7 +169,7 @@ def test_what_the_stack_lacks_is_unsupported(name, value):
 @pytest.mark.parametrize(
     ("text", "path", "size"),
     [
-        ("dd if=/dev/zero of=/tmp/f bs=1 count=5 status=none", "/tmp/f", 5),
+        ("dd if=/dev/zero of=/x/f bs=1 count=5 status=none", "/x/f", 5),
         ("/bin/dd bs=1k count=3 if=/dev/zero of=f", "f", 3_072),
         ("dd if=/dev/zero of=f bs=2MB count=1", "f", 2_000_000),
         ("fallocate -l 10M f", "f", 10 << 20),
