@@ -256,7 +256,7 @@ class Acknowledger:
 
     def fack(self) -> Seq:
         """The forward acknowledgment: how far the peer is known to have got something."""
-        return self.highest_sacked if self._board.sacked_out else self._tcb.snd_una
+        return self.highest_sacked if self._board.sacked_out and self._tcb.sack_ok else self._tcb.snd_una
 
     def forget_sacked(self) -> None:
         """The peer reneged: what it reported before counts no more (RFC 2018 8)."""

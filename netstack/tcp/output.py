@@ -198,7 +198,7 @@ def _send_pieces(conn: ConnectionCore, until: Seq, one: bool, push: bool, stop_a
             if not conn.path.offload and quota > cc.cwnd >> 1:
                 quota = cc.cwnd >> 1 or 1
             if pieces and queued < quota * mss and end < until and not pieces[0].record:
-                end = grow(pieces, buffer.end, min(snd_nxt + quota * mss, until))
+                end = grow(conn, min(snd_nxt + quota * mss, until))
                 tail = not pieces or end == buffer.end
                 fin = last and tail and conn.fin_queued
                 queued = end - snd_nxt

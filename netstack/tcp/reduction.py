@@ -300,6 +300,7 @@ class Reduction:
         return False
 
     def _try_undo_partial(self, prior_una: Seq, ts_ecr: Micros | None) -> bool:
+        """A hole was filled by what was late, not by what was sent again. True: wait for the answer to that."""
         if self.undo_marker is None or not self._delayed(ts_ecr):
             return False
         if self.rack.on_reordering(prior_una, self.acks.fack(), self.scoreboard.mss):
@@ -311,7 +312,7 @@ class Reduction:
         self.mib["TcpExtTCPPartialUndo"] += 1
         self._undo(True, why.EIFEL)
         self._keep_open()
-        return True
+        return False
 
     def _try_undo_loss(self, frto_says_so: bool, ts_ecr: Micros | None) -> bool:
         if not frto_says_so and not self._may_undo(ts_ecr):

@@ -110,7 +110,7 @@ def send_loss_probe(conn: ConnectionCore, now: Micros) -> bool:
         queued = conn.pieces[0].end - tcb.snd_nxt
     if 0 < min(queued, mss) <= room:
         if conn.pieces and queued < mss:
-            queued = grow(conn.pieces, conn.send_buffer.end, tcb.snd_nxt + mss) - tcb.snd_nxt
+            queued = grow(conn, tcb.snd_nxt + mss) - tcb.snd_nxt
         length = min(queued, mss)
         if length > room:
             return False

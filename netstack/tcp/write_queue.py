@@ -92,18 +92,20 @@ def cut(conn: ConnectionCore) -> Iterator[tuple[Seq, bool]]:
     conn.more &= write.end - conn.pushed_to <= half
 
 
-def grow(pieces: list[Piece], end: Seq, most: Seq) -> Seq:
-    """The first piece takes from the one behind it, as far as `most`; `end`: of the last, open piece. Returns its end.
+def grow(conn: ConnectionCore, most: Seq) -> Seq:
+    """The first piece takes from the one behind it, as far as `most`. Returns its end.
 
     Not from more than one: with less than a whole one left there the segments come out uneven, as Linux's do.
     """
+    pieces = conn.pieces
     first = pieces[0]
-    behind = pieces[1].end if len(pieces) > 1 else end
+    behind = pieces[1].end if len(pieces) > 1 else conn.send_buffer.end
     if behind > most:
         first.end = most
         return most
     if len(pieces) == 1:
         del pieces[0]  # the open piece begins here
+        conn.more &= not first.push
     else:
         pieces[1].push |= first.push
         del pieces[0]
