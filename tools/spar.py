@@ -44,6 +44,8 @@ from netstack.units import MILLISECOND, SECOND, Micros, Octets, Seq
 LATE: Micros = 5 * MILLISECOND
 """A packet of ours that is injected so much too late spoils the recording."""
 ATTEMPTS = 4
+ECN = 0.15
+"""How many of the paths have it."""
 LONGEST: Micros = 20 * SECOND
 LOOKED_AT = (
     "ca_state", "snd_cwnd", "snd_ssthresh", "unacked", "sacked", "lost", "retrans", "reordering", "backoff",
@@ -88,6 +90,8 @@ class Plan:
     reneging: bool
     """The peer forgets now and then what it had reported by SACK."""
     sysctls: dict[str, str]
+    marks: float
+    """How likely a router marks a segment; negative: without ECN."""
 
 
 def plan(rng: random.Random) -> Plan:
@@ -142,6 +146,7 @@ def plan(rng: random.Random) -> Plan:
         sndbuf=rng.choice([200_000, 200_000, 200_000, 0, 10_000]) if rng.random() < 0.1 else 0,
         reneging=rng.random() < 0.1,
         sysctls=sysctls,
+        marks=rng.choice([0, 0.05, 0.2]) if rng.random() < ECN else -1,
     )
 
 
@@ -164,6 +169,8 @@ class Receiver:
     """Milliseconds: its reader sleeps until then, and octets fill the buffer."""
     unread: Octets = 0
     losing: bool = False
+    marked: bool = False
+    """Says so until the sender answers (RFC 3168 6.1.3)."""
 
     def loses(self) -> bool:
         """Whether the path drops the next segment."""
@@ -243,6 +250,8 @@ class Recorder:
         self.queue: list[tuple[Micros, int, Callable[[Micros], None]]] = []
         self.order = count()
         self.alarm = 0
+        if self.plan.marks >= 0:
+            self.plan.sysctls["tcp_ecn"] = "1"
         wanted = " ".join(f'net.ipv4.{name}="{value}"' for name, value in self.plan.sysctls.items())
         self.begin = f"`sysctl -q {wanted}`\n"
         self.run = Run(parse(self.begin), KernelHost(Options()), Manner(), lambda name: None)
@@ -290,6 +299,7 @@ class Recorder:
         chosen = self.plan
         stamps = "TS val 1000 ecr 0" if chosen.stamps else ""
         sack = "sackOK" if chosen.sack else ""
+        syn, accepted = ("SEW", "SE.") if chosen.marks >= 0 else ("S", "S.")
         offered = ",".join(item for item in (f"mss {chosen.mss}", sack, stamps, f"nop,wscale {chosen.wscale}") if item)
         answer = {
             (True, True): "sackOK,TS val 100 ecr 1000,", (False, True): "nop,nop,TS val 100 ecr 1000,",
@@ -301,8 +311,8 @@ class Recorder:
         self._line(0, "bind(3, ..., ...) = 0")
         self._line(0, "listen(3, 1) = 0")
         at = 10 * MILLISECOND
-        self._line(at, f"< S 0:0(0) win {min(chosen.window, 65_535)} <{offered}>")
-        self._line(at, f"> S. 0:0(0) ack 1 <mss 1460,{answer}nop,wscale 7>")
+        self._line(at, f"< {syn} 0:0(0) win {min(chosen.window, 65_535)} <{offered}>")
+        self._line(at, f"> {accepted} 0:0(0) ack 1 <mss 1460,{answer}nop,wscale 7>")
         at += chosen.rtt * MILLISECOND
         self._line(at, f"< . 1:1(0) ack 1 win {self.peer.window()}{echo}")
         self._line(at, "accept(3, ..., ...) = 4")
@@ -425,6 +435,10 @@ class Recorder:
     opened = news = False
 
     def _arrive(self, at: Micros, body: TcpSegment, end: Seq, stamp: int | None) -> None:
+        if "W" in body.flags:
+            self.peer.marked = False
+        if self.plan.marks > 0 and body.length and self.rng.random() < self.plan.marks:
+            self.peer.marked = True
         now, double = self.peer.take(body.seq, end, "F" in body.flags, stamp)
         if now:
             self._answer(at, double)
@@ -442,7 +456,8 @@ class Recorder:
             return
         peer = self.peer
         now = at // MILLISECOND
-        self._line(at, f"< . 1:1(0) ack {peer.rcv_nxt} win {peer.window()}{peer.options(double, now)}")
+        flags = "E." if peer.marked else "."
+        self._line(at, f"< {flags} 1:1(0) ack {peer.rcv_nxt} win {peer.window()}{peer.options(double, now)}")
 
     def _stop_reading(self, at: Micros) -> None:
         self.peer.closed_until = at

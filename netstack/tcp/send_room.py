@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from netstack.tcp.chrono import SNDBUF_LIMITED
 from netstack.tcp.readiness import WRITABLE
-from netstack.units import Micros, Octets
+from netstack.tcp.super_segment import burst
+from netstack.units import Micros, Octets, Seq
 
-_WHOLE: Octets = 65_535 - 320
-"""What a super-segment holds at most, headers apart."""
-_SMALL_WINDOW: Octets = 536
-"""Of a window as small as this a segment may be all, of a larger one half (Linux)."""
+_OVERHEAD: Octets = 832
+"""What a piece weighs beside its octets: Linux's struct sk_buff, its end, and room for headers."""
 
 if TYPE_CHECKING:
     from netstack.tcp.core import ConnectionCore
@@ -45,48 +44,73 @@ def unsent(conn: ConnectionCore) -> Octets:
     return buffer.end - max(conn.tcb.snd_nxt, buffer.start)
 
 
+def weight(conn: ConnectionCore) -> Octets:
+    """What the send buffer counts as: with SO_SNDBUF each piece, sent or not, weighs more than its octets (Linux)."""
+    queued = len(conn.send_buffer)
+    if not conn.options.sndbuf:
+        return queued
+    pieces = len(conn.recovery.scoreboard.records) + len(conn.pieces)
+    if conn.send_buffer.end > _begins(conn):
+        pieces += 1
+    return queued + pieces * _OVERHEAD
+
+
+def _begins(conn: ConnectionCore) -> Seq:
+    """Where the open piece begins."""
+    return max(conn.pieces[-1].end if conn.pieces else conn.send_buffer.start, conn.tcb.snd_nxt)
+
+
 def room(conn: ConnectionCore) -> Octets:
     """Octets that may be queued now."""
-    queued = len(conn.send_buffer)
-    space = limit(conn) - queued
-    share = conn.tcp.memory.room(conn) if conn.tcp.memory.pressed else space
-    if space <= 0 or share <= 0:
-        return 0
-    lowat = low_water(conn)
-    if conn.options.sndbuf or lowat < queued + space:
-        # As Linux, which looks each time it begins another super-segment, and fills each one.
-        waiting, whole = unsent(conn), super_segment(conn)
-        if waiting >= lowat:
-            return 0
-        if conn.options.sndbuf:
-            space = _filled(space, waiting, whole, _sendable(conn))
-        if lowat < queued + space:
-            space = min(space, _sendable(conn) + -(-lowat // whole) * whole - waiting)
-    return min(space, share) if conn.tcp.memory.pressed else space
+    most, lowat = limit(conn), low_water(conn)
+    if conn.options.sndbuf or lowat < most:
+        space = _copied(conn, most, lowat)
+    else:
+        space = max(most - len(conn.send_buffer), 0)
+    return max(min(space, conn.tcp.memory.room(conn)), 0) if conn.tcp.memory.pressed else space
 
 
-def super_segment(conn: ConnectionCore) -> Octets:
-    """What Linux puts into one piece of its queue: whole segments, up to half the largest window the peer offered."""
-    most, mss = conn.tcb.max_snd_wnd, conn.send_mss
-    most = min(_WHOLE, most >> 1 if most > _SMALL_WINDOW else most)
-    return max(most // mss, 1) * mss
+def _copied(conn: ConnectionCore, most: Octets, lowat: Octets) -> Octets:
+    """How many octets of an endless write Linux would copy before it waits: as `write_queue.cut`, ahead of time.
 
-
-def _filled(space: Octets, waiting: Octets, whole: Octets, sendable: Octets) -> Octets:
-    """`space`, in super-segments: the last one begun is filled, once more when part of it leaves on the way."""
-    tail = -waiting % whole
-    total = tail + max(-(-(space - tail) // whole), 0) * whole
-    leaves = sendable - (total - whole)
-    return total + (leaves if 0 < leaves < whole else 0)
-
-
-def _sendable(conn: ConnectionCore) -> Octets:
-    """Octets that would leave at once if they were queued: cwnd and the peer's window have room for them."""
-    tcb, recovery = conn.tcb, conn.recovery
-    if not tcb.state.synchronized or conn.fin_queued:
-        return 0
-    quota = recovery.cc.cwnd - recovery.scoreboard.in_flight()
-    return max(0, min(quota * conn.send_mss, tcb.snd_una + tcb.snd_wnd - tcb.snd_nxt) - unsent(conn))
+    It asks whether there is room before each piece, and fills every piece that it began; what is full leaves on the
+    way, as far as it may, and the piece that it leaves is filled up again.
+    """
+    tcb, full, mss = conn.tcb, conn.size_goal, conn.send_mss
+    overhead = _OVERHEAD if conn.options.sndbuf else 0
+    sent, copied, half = max(tcb.snd_nxt, conn.send_buffer.start), conn.send_buffer.end, tcb.max_snd_wnd >> 1
+    begins, pushed, heavy = _begins(conn), conn.pushed_to if conn.more else copied, weight(conn)
+    edge, quota = sent, 0
+    if tcb.state.synchronized and not conn.fin_queued:
+        edge, quota = tcb.snd_una + tcb.snd_wnd, conn.recovery.cc.cwnd - conn.recovery.scoreboard.in_flight()
+    at_once = burst(conn, mss)
+    if conn.marked:  # what was written before leaves in this turn; Linux would have sent it
+        sent = min(copied, sent + quota * mss, max(edge, sent))
+        quota -= -(-(sent - tcb.snd_nxt) // mss)
+        begins = max(begins, sent)
+    while True:
+        room = full - (copied - begins) if copied > begins else 0
+        if room <= 0:
+            if heavy >= most or copied - sent >= lowat:
+                return copied - conn.send_buffer.end
+            begins, room = copied, full
+            heavy += overhead
+        copied += room
+        heavy += room
+        waits = copied - sent
+        if copied - pushed > half:
+            pushed = copied
+        elif sent < begins:
+            continue
+        else:
+            waits = min(waits, at_once * mss)
+        while waits > 0 and quota > 0 and sent + min(mss, waits) <= edge:
+            leaves = min(waits, min(at_once, quota) * mss, edge - sent)
+            sent += leaves
+            waits -= leaves
+            quota -= -(-leaves // mss)
+            heavy += overhead if sent < copied else 0
+        begins = max(begins, sent)
 
 
 def writable(conn: ConnectionCore) -> bool:
@@ -94,7 +118,7 @@ def writable(conn: ConnectionCore) -> bool:
 
     Less than that may be queued all the same.
     """
-    return 3 * len(conn.send_buffer) <= 2 * limit(conn) and 2 * unsent(conn) < low_water(conn)
+    return 3 * weight(conn) <= 2 * limit(conn) and 2 * unsent(conn) < low_water(conn)
 
 
 def feed(conn: ConnectionCore, now: Micros) -> None:

@@ -113,7 +113,7 @@ def test_time_that_a_small_send_buffer_costs(wire):  # all that fits has left, a
     assert len(wire.take()) == 4
     wire.after(100 * MILLISECOND)
     assert info(wire, "busy_time", "sndbuf_limited") == (100 * MILLISECOND, 100 * MILLISECOND)
-    wire.rx(". 1:1(0) ack 2921")
+    wire.rx(". 1:1(0) ack 4381")
     assert wire.told[-1] & WRITABLE
     wire.after(50 * MILLISECOND)
     assert info(wire, "busy_time", "sndbuf_limited") == (150 * MILLISECOND, 100 * MILLISECOND)

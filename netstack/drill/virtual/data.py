@@ -129,7 +129,10 @@ class DataCalls(Descriptors):
                 raise
             if sent == len(data):
                 break
-            yield until
+            if self.waits(fd, flags):
+                yield until
+            else:
+                self.stack.transmit(self.stack.tcp.now)  # Linux sends while it copies
         conn = self.connection(fd)
         if flags & MSG_EOR and conn is not None and sent == len(data):
             conn.end_record()
