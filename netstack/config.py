@@ -48,8 +48,9 @@ class TcpConfig:
     rto_max: Micros = 120 * SECOND
     """RFC 6298 2.5."""
     syn_retries: int = 6
-    syn_linear_timeouts: int = 0
-    """So many SYNs go out again at even distances before the back-off begins. Deviation: Linux's default is 4."""
+    syn_linear_timeouts: int = 4
+    """So many SYNs go out again at even distances before the back-off begins, on top of syn_retries, as in Linux: a
+    network that loses SYNs is rather broken than full. RFC 6298 5.5 has the back-off begin at once."""
     synack_retries: int = 5
     retries1: int = 3
     """RFC 9293 3.8.3 R1: after this many retransmissions, ask IP for another path."""
@@ -116,9 +117,9 @@ class TcpConfig:
     rmem: tuple[Octets, Octets, Octets] = (4_096, 131_072, 6_291_456)
     """A receive buffer: what is granted even when memory is short, the size to begin with, the largest."""
     wmem: tuple[Octets, Octets, Octets] = (4_096, 262_144, 4_194_304)
-    rmem_max: Octets = 212_992
+    rmem_max: Octets = 4 * 1024 * 1024
     """The most that SO_RCVBUF takes, before it is doubled (Linux's net.core.rmem_max)."""
-    wmem_max: Octets = 212_992
+    wmem_max: Octets = 4 * 1024 * 1024
     moderate_rcvbuf: bool = True
     """Receive buffers grow with the rate."""
     notsent_lowat: Octets = 0xFFFF_FFFF

@@ -83,6 +83,8 @@ REASONS: dict[str, tuple[str, str]] = {
     "tcp.fin_after_fin": ("the stream has ended already", "RFC 9293 3.10.7.4 eighth"),
     "tcp.no_memory": ("there is no memory for it", "RFC 9293 3.10.7.4 seventh"),
     "tcp.icmp_no_connection": ("it quotes a segment of no connection", "RFC 5927 4"),
+    "tcp.icmp_means_nothing": ("no router says so of a TCP segment", "RFC 792"),
+    "tcp.icmp_half_open": ("half-open connections heed unreachable networks and hosts only", "RFC 9293 3.9.2.2"),
     "tcp.icmp_out_of_window": ("it quotes nothing that is in flight", "RFC 5927 4.1"),
 }  # fmt: skip
 

@@ -28,6 +28,7 @@ _TEXTS = {
     errno.ETIMEDOUT: "Connection timed out",
     errno.ECONNREFUSED: "Connection refused",
     errno.EHOSTDOWN: "Host is down",
+    errno.ENONET: "Machine is not on the network",
     errno.EHOSTUNREACH: "No route to host",
     errno.EALREADY: "Operation already in progress",
     errno.EINPROGRESS: "Operation now in progress",

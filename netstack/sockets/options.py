@@ -10,13 +10,17 @@ from collections.abc import Callable
 from struct import Struct, error
 from typing import TYPE_CHECKING, Any
 
+from netstack.sockets import inert
 from netstack.sockets.errors import os_error
+from netstack.sockets.inert import INERT, NAMES, Get, Set
 from netstack.tcp.congestion import ALGORITHMS
 from netstack.tcp.fast_open import CLIENT, KEY_LEN
 from netstack.tcp.info_layout import pack, pack_congestion
 from netstack.tcp.md5 import MAX_KEY, WHOLE, Keys
 from netstack.tcp.md5_connection import attach
 from netstack.tcp.pace import UNLIMITED
+from netstack.tcp.rto import TICK, in_ticks
+from netstack.tcp.state import CLOSED, TIME_WAIT
 from netstack.units import MILLISECOND, SECOND, Micros, Octets
 
 if TYPE_CHECKING:
@@ -37,7 +41,8 @@ IP_PMTUDISC_DONT, IP_PMTUDISC_OMIT = 0, 5
 
 IPPROTO_TCP = 6
 TCP_NODELAY, TCP_MAXSEG, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_SYNCNT = 1, 2, 3, 4, 5, 6, 7
-TCP_LINGER2, TCP_THIN_LINEAR_TIMEOUTS, TCP_RTO_MAX_MS = 8, 16, 44
+TCP_LINGER2, TCP_THIN_LINEAR_TIMEOUTS, TCP_RTO_MAX_MS, TCP_RTO_MIN_US = 8, 16, 44, 45
+TCP_SAVE_SYN, TCP_SAVED_SYN = 27, 28
 TCP_DEFER_ACCEPT, TCP_WINDOW_CLAMP, TCP_INFO, TCP_QUICKACK, TCP_CONGESTION = 9, 10, 11, 12, 13
 TCP_USER_TIMEOUT, TCP_FASTOPEN, TCP_NOTSENT_LOWAT, TCP_CC_INFO = 18, 23, 25, 26
 TCP_MD5SIG, TCP_MD5SIG_EXT = 14, 32
@@ -60,8 +65,7 @@ _HALF_INT = (1 << 30) - 1
 _NO_RATE = (1 << 32) - 1
 CA_NAME_MAX = 16
 
-Get = Callable[["StreamSocket"], int]
-Set = Callable[["StreamSocket", int], None]
+_READ_AS_OCTETS = {(IPPROTO_TCP, TCP_INFO), (IPPROTO_TCP, TCP_CC_INFO), (IPPROTO_TCP, TCP_SAVED_SYN)}
 
 
 def get(sock: StreamSocket, level: int, name: int, buflen: Octets) -> int | bytes:
@@ -75,15 +79,21 @@ def get(sock: StreamSocket, level: int, name: int, buflen: Octets) -> int | byte
     elif (level, name) == (IPPROTO_TCP, TCP_INFO):
         octets = pack(sock.info())
     elif (level, name) == (IPPROTO_TCP, TCP_FASTOPEN_KEY):
-        octets = sock.options.fastopen_key or sock.stack.tcp.fast_open_keys
+        tcp = sock.stack.tcp
+        octets = sock.options.fastopen_key or (tcp.fast_open_keys if tcp.has_fast_open_keys else b"")
+        octets = octets if buflen or octets else bytes(_INT.size)
     elif (level, name) == (IPPROTO_TCP, TCP_CC_INFO):
         octets = pack_congestion(sock.congestion_info())
     elif (level, name) == (SOL_SOCKET, SO_MAX_PACING_RATE):
         rate = sock.options.max_pacing_rate
         octets = _LONG.pack(rate) if buflen >= _LONG.size else _UNSIGNED.pack(min(rate, _NO_RATE))
+    elif (level, name) == (IPPROTO_TCP, TCP_SAVED_SYN):
+        octets = _take_saved_syn(sock, buflen)
     else:
         getter, _ = _find(level, name)
         octets = _INT.pack(getter(sock))
+        if level == IPPROTO_IP and 0 < buflen < _INT.size and not any(octets[1:]):
+            octets = octets[:1]  # small values fit a char, which is what these options once were
     if not 0 <= buflen <= 1024:
         raise OSError("getsockopt buflen out of range")
     return octets[:buflen] if buflen else int(_INT.unpack_from(octets)[0])
@@ -103,28 +113,47 @@ def set(sock: StreamSocket, level: int, name: int, value: Any) -> None:
         _set_max_pacing_rate(sock, value)
     else:
         _, setter = _find(level, name)
+        number = _integer(value, (level, name))
         if setter is None:
             raise os_error(errno.ENOPROTOOPT)
-        setter(sock, _integer(value))
+        setter(sock, number)
 
 
 def known(level: int, name: int) -> bool:
-    """Whether there is such an option, with an integer for its value or with keys, to be read or to be set."""
-    return (level, name) in _OPTIONS or (level, name) in _MD5SIG
+    """Whether there is such an option, whatever its value is made of, to be read or to be set."""
+    option = level, name
+    return option in _OPTIONS or option in INERT or option in _MD5SIG or option in _READ_AS_OCTETS
 
 
 def _find(level: int, name: int) -> tuple[Get, Set | None]:
     found = _OPTIONS.get((level, name))
+    if found is None and (level, name) in INERT:
+        return inert.find(level, name)
     if found is None:
         raise os_error(errno.ENOPROTOOPT)
     return found
 
 
-def _integer(value: Any) -> int:
+def _take_saved_syn(sock: StreamSocket, buflen: Octets) -> bytes:
+    """What TCP_SAVE_SYN kept, once. EINVAL: it is longer."""
+    connection = sock.connection
+    if connection is None or not connection.saved_syn:
+        return b"" if buflen else bytes(_INT.size)
+    if 0 < buflen < len(connection.saved_syn):
+        raise os_error(errno.EINVAL)
+    octets, connection.saved_syn = connection.saved_syn, b""
+    return octets
+
+
+def _integer(value: Any, option: tuple[int, int]) -> int:
     if isinstance(value, int):
         if not -(1 << 31) <= value < 1 << 31:
             raise OverflowError("signed integer is out of range")
         return value
+    if option[0] == IPPROTO_IP and len(value) < _INT.size:
+        if not len(value) and option in _NOT_EMPTY:
+            raise os_error(errno.EINVAL)
+        return value[0] if value else 0
     try:
         return int(_INT.unpack_from(value)[0])
     except error:
@@ -171,10 +200,14 @@ def _set_md5(sock: StreamSocket, value: Any, extended: bool) -> None:
         attach(sock.connection)
 
 
+_NOT_EMPTY = {(IPPROTO_IP, IP_TTL)} | {NAMES[name] for name in ("IP_FREEBIND", "IP_TRANSPARENT")}
+"""Of IP's options, those for which no octet at all is not a zero."""
+
+
 def _set_max_pacing_rate(sock: StreamSocket, value: Any) -> None:
     """Octets a second, in 32 bits or 64; all ones: no limit. From the first limit on the socket is paced (Linux)."""
     if isinstance(value, int) or len(value) < _LONG.size:
-        rate = _integer(value) & _NO_RATE
+        rate = _integer(value, (SOL_SOCKET, SO_MAX_PACING_RATE)) & _NO_RATE
         if rate == _NO_RATE:
             rate = UNLIMITED
     else:
@@ -184,6 +217,18 @@ def _set_max_pacing_rate(sock: StreamSocket, value: Any) -> None:
 
 
 # Kinds of options: pairs of functions.
+
+
+def _switch(attribute: str) -> tuple[Get, Set]:
+    """0 or 1 in an attribute of SocketOptions; EINVAL for anything else."""
+    read, write = _flag(attribute)
+
+    def check(sock: StreamSocket, value: int) -> None:
+        if value not in (0, 1):
+            raise os_error(errno.EINVAL)
+        write(sock, value)
+
+    return read, check
 
 
 def _flag(attribute: str) -> tuple[Get, Set]:
@@ -232,6 +277,10 @@ def _buffer(
     return read, write
 
 
+def _unreadable(sock: StreamSocket) -> int:
+    raise os_error(errno.ENOPROTOOPT)
+
+
 def _sndbuf(sock: StreamSocket) -> Octets:
     return sock.connection.send_limit if sock.connection is not None else sock.config.wmem[1]
 
@@ -241,7 +290,7 @@ def _rcvbuf(sock: StreamSocket) -> Octets:
 
 
 def _set_window_clamp(sock: StreamSocket, value: int) -> None:
-    if not value and sock.connection is not None:
+    if not value and not _is_closed(sock):
         raise os_error(errno.EINVAL)
     sock.options.window_clamp = max(value, MIN_RCVBUF >> 1) if value else 0
     if sock.connection is not None:
@@ -260,6 +309,31 @@ def _set_cork(sock: StreamSocket, value: int) -> None:
         sock.connection.hold = False  # what MSG_MORE held back is looked at anew
         if sock.options.nodelay:
             sock.connection.push()
+
+
+def _get_quickack(sock: StreamSocket) -> int:
+    """Whether ACKs are not held back for data to ride on, at the moment."""
+    return int(sock.options.quickack if sock.connection is None else not sock.connection.acking.pingpong)
+
+
+def _get_rto_max(sock: StreamSocket) -> int:
+    return (sock.options.rto_max or sock.config.rto_max) // MILLISECOND
+
+
+def _set_rto_max(sock: StreamSocket, value: int) -> None:
+    if not 1_000 <= value <= 120_000:
+        raise os_error(errno.EINVAL)
+    sock.options.rto_max = in_ticks(value * MILLISECOND)
+
+
+def _get_rto_min(sock: StreamSocket) -> int:
+    return sock.options.rto_min or sock.config.rto_min
+
+
+def _set_rto_min(sock: StreamSocket, value: int) -> None:
+    if not 2 * TICK <= in_ticks(value) <= 200 * MILLISECOND:
+        raise os_error(errno.EINVAL)
+    sock.options.rto_min = in_ticks(value)
 
 
 def _set_tos(sock: StreamSocket, value: int) -> None:
@@ -324,8 +398,13 @@ def _defer_seconds(seconds: int) -> int:
     return period
 
 
+def _is_closed(sock: StreamSocket) -> bool:
+    """TCP_CLOSE, to Linux: no connection yet, or none any more."""
+    return sock.listener is None and (sock.connection is None or sock.connection.state in (CLOSED, TIME_WAIT))
+
+
 def _set_fastopen(sock: StreamSocket, value: int) -> None:
-    if value < 0 or sock.connection is not None:
+    if value < 0 or not (sock.listening or _is_closed(sock)):
         raise os_error(errno.EINVAL)
     sock.options.fastopen = min(value, sock.config.somaxconn)
 
@@ -335,13 +414,13 @@ def _set_fastopen_connect(sock: StreamSocket, value: int) -> None:
         raise os_error(errno.EINVAL)
     if not sock.config.fastopen & CLIENT:
         raise os_error(errno.EOPNOTSUPP)
-    if sock.connection is not None or sock.listening:
+    if not _is_closed(sock):
         raise os_error(errno.EINVAL)
     sock.options.fastopen_connect = bool(value)
 
 
 def _set_fastopen_no_cookie(sock: StreamSocket, value: int) -> None:
-    if value not in (0, 1) or sock.connection is not None:
+    if value not in (0, 1) or not (sock.listening or _is_closed(sock)):
         raise os_error(errno.EINVAL)
     sock.options.fastopen_no_cookie = bool(value)
 
@@ -364,11 +443,11 @@ _OPTIONS: dict[tuple[int, int], tuple[Get, Set | None]] = {
     (SOL_SOCKET, SO_PROTOCOL): (lambda sock: IPPROTO_TCP, None),
     (SOL_SOCKET, SO_DOMAIN): (lambda sock: AF_INET, None),
     (SOL_SOCKET, SO_ACCEPTCONN): (lambda sock: int(sock.listening), None),
-    (SOL_SOCKET, SO_ERROR): (lambda sock: sock.take_error(), None),
+    (SOL_SOCKET, SO_ERROR): (lambda sock: sock.take_any_error(), None),
     (SOL_SOCKET, SO_SNDBUF): _buffer("sndbuf", MIN_SNDBUF, lambda sock: sock.config.wmem_max, _sndbuf),
     (SOL_SOCKET, SO_RCVBUF): _buffer("rcvbuf", MIN_RCVBUF, lambda sock: sock.config.rmem_max, _rcvbuf),
-    (SOL_SOCKET, SO_SNDBUFFORCE): _buffer("sndbuf", MIN_SNDBUF, lambda sock: None, _sndbuf),
-    (SOL_SOCKET, SO_RCVBUFFORCE): _buffer("rcvbuf", MIN_RCVBUF, lambda sock: None, _rcvbuf),
+    (SOL_SOCKET, SO_SNDBUFFORCE): (_unreadable, _buffer("sndbuf", MIN_SNDBUF, lambda sock: None, _sndbuf)[1]),
+    (SOL_SOCKET, SO_RCVBUFFORCE): (_unreadable, _buffer("rcvbuf", MIN_RCVBUF, lambda sock: None, _rcvbuf)[1]),
     (IPPROTO_IP, IP_TOS): (lambda sock: sock.options.tos, _set_tos),
     (IPPROTO_IP, IP_TTL): (lambda sock: sock.options.ttl or sock.stack.config.default_ttl, _set_ttl),
     (IPPROTO_IP, IP_MTU_DISCOVER): (lambda sock: sock.options.mtu_discover, _set_mtu_discover),
@@ -376,7 +455,9 @@ _OPTIONS: dict[tuple[int, int], tuple[Get, Set | None]] = {
     (IPPROTO_IP, IP_MTU): (lambda sock: sock.path_mtu(), None),
     (IPPROTO_TCP, TCP_NODELAY): (lambda sock: int(sock.options.nodelay), _set_nodelay),
     (IPPROTO_TCP, TCP_CORK): (lambda sock: int(sock.options.cork), _set_cork),
-    (IPPROTO_TCP, TCP_QUICKACK): _flag("quickack"),
+    (IPPROTO_TCP, TCP_QUICKACK): (_get_quickack, _flag("quickack")[1]),
+    (IPPROTO_TCP, TCP_SAVE_SYN): _quantity("save_syn", 1, 0, 2, lambda sock: 0),
+    (IPPROTO_TCP, TCP_RTO_MIN_US): (_get_rto_min, _set_rto_min),
     (IPPROTO_TCP, TCP_MAXSEG): (lambda sock: sock.maxseg(), _set_maxseg),
     (IPPROTO_TCP, TCP_KEEPIDLE): _quantity("keepidle", SECOND, 1, 32767, lambda sock: sock.config.keepalive_time),
     (IPPROTO_TCP, TCP_KEEPINTVL): _quantity("keepintvl", SECOND, 1, 32767, lambda sock: sock.config.keepalive_intvl),
@@ -386,8 +467,8 @@ _OPTIONS: dict[tuple[int, int], tuple[Get, Set | None]] = {
     (IPPROTO_TCP, TCP_WINDOW_CLAMP): (lambda sock: sock.window_clamp(), _set_window_clamp),
     (SOL_SOCKET, SO_RCVLOWAT): (lambda sock: sock.options.rcvlowat or 1, _set_rcvlowat),
     (IPPROTO_TCP, TCP_LINGER2): (_get_linger2, _set_linger2),
-    (IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS): _flag("thin"),
-    (IPPROTO_TCP, TCP_RTO_MAX_MS): _quantity("rto_max", MILLISECOND, 1_000, 120_000, lambda sock: sock.config.rto_max),
+    (IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS): _switch("thin"),
+    (IPPROTO_TCP, TCP_RTO_MAX_MS): (_get_rto_max, _set_rto_max),
     (IPPROTO_TCP, TCP_NOTSENT_LOWAT): (_get_notsent_lowat, _set_notsent_lowat),
     (IPPROTO_TCP, TCP_FASTOPEN): (lambda sock: sock.options.fastopen, _set_fastopen),
     (IPPROTO_TCP, TCP_FASTOPEN_CONNECT): (lambda sock: int(sock.options.fastopen_connect), _set_fastopen_connect),

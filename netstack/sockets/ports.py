@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from netstack.stack import Stack
 
 
+def check_address(stack: Stack, host: bytes) -> None:
+    """EADDRNOTAVAIL: not our address."""
+    if host != ANY and host != stack.config.address.ip.packed:
+        raise os_error(errno.EADDRNOTAVAIL)
+
+
 def reserve(stack: Stack, endpoint: Endpoint, reuse: bool) -> Endpoint:
     """Claim it for a TCP socket, with a port of its own for port 0; `stack.tcp.ports.release` gives it back.
 
@@ -21,8 +27,7 @@ def reserve(stack: Stack, endpoint: Endpoint, reuse: bool) -> Endpoint:
     """
     tcp = stack.tcp
     host, port = endpoint
-    if host != ANY and host != stack.config.address.ip.packed:
-        raise os_error(errno.EADDRNOTAVAIL)
+    check_address(stack, host)
     if port:
         for listener in tcp.listeners.values():
             if listener.port == port and (ANY in (host, listener.address) or host == listener.address):

@@ -11,10 +11,10 @@ from netstack.sockets.address import ANY, Address, Endpoint, pack, unpack
 from netstack.sockets.base import Observer, Socket
 from netstack.sockets.errors import os_error
 from netstack.sockets.options import MSG_FASTOPEN, SHUT_RD, SHUT_RDWR, SHUT_WR
-from netstack.sockets.ports import reserve
+from netstack.sockets.ports import check_address, reserve
 from netstack.tcp import fast_open_client, urgent
 from netstack.tcp.fast_open import CLIENT
-from netstack.tcp.info import congestion_info, listener_info, tcp_info
+from netstack.tcp.info import congestion_info, listener_info, tcp_info, unconnected_info
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.readiness import FAILED, HANGUP, READABLE, WRITABLE
 from netstack.tcp.state import CLOSED, CLOSING, LAST_ACK, SYN_RECEIVED, SYN_SENT, TIME_WAIT
@@ -33,7 +33,9 @@ class StreamSocket(Socket):
     What would block raises BlockingIOError, as the kernel does: so does `connect`, which has then begun.
     """
 
-    __slots__ = ("_connecting", "_failed", "_left_over", "_local", "_read_shut", "connection", "listener", "options")
+    __slots__ = (
+        "_connecting", "_failed", "_left_over", "_local", "_read_shut", "_write_shut", "connection", "listener", "options"
+    )  # fmt: skip
 
     def __init__(self, stack: Stack, wake: Callable[[], None] | None = None) -> None:
         super().__init__(stack, wake)
@@ -43,7 +45,7 @@ class StreamSocket(Socket):
         self._local: Endpoint | None = None
         self._connecting = False  # connect() was called and has not reported how it ended
         self._failed = False  # the connection's error has been reported: it is reported once
-        self._read_shut = False
+        self._read_shut = self._write_shut = False
         self._left_over = 0  # the error that `disconnect` left
 
     @classmethod
@@ -60,7 +62,8 @@ class StreamSocket(Socket):
         """Take a local address; port 0 takes a free one. EADDRINUSE, EADDRNOTAVAIL, EINVAL when bound already."""
         self._open()
         endpoint = pack(address, "bind")
-        if self._local is not None or self.connection is not None:
+        check_address(self.stack, endpoint[0])
+        if self._local is not None or not (self.connection is None or self.connection.state in (CLOSED, TIME_WAIT)):
             raise os_error(errno.EINVAL)
         self._local = reserve(self.stack, endpoint, self.options.reuseaddr)
 
@@ -138,7 +141,10 @@ class StreamSocket(Socket):
             raise os_error(error)
 
     def _connect(self, endpoint: Endpoint) -> Connection:
-        self.connection = self.stack.tcp.connect(self._local, endpoint, self.options)
+        host, port = endpoint
+        if host == ANY:
+            host = self.stack.config.address.ip.packed  # nobody's address means this host (Linux)
+        self.connection = self.stack.tcp.connect(self._local, (host, port), self.options)
         self._left_over = 0
         self.connection.observer = self._observer
         self._connecting = True
@@ -160,7 +166,7 @@ class StreamSocket(Socket):
                 self._left_over = errno.ECONNRESET
             connection.abort()
             self.connection = None
-            self._connecting = self._failed = self._read_shut = False
+            self._connecting = self._failed = self._read_shut = self._write_shut = False
         self._changed()
 
     # Octets.
@@ -216,10 +222,12 @@ class StreamSocket(Socket):
                 return self._send_with_syn(connection, data)
             if fast is None or not fast.speaking:
                 raise os_error(errno.EAGAIN)
+        if not data:
+            if connection.fin_queued or connection.state in (CLOSED, TIME_WAIT):
+                raise os_error(errno.EPIPE)
+            return 0
         if not isinstance(data, bytes):
             data = bytes(memoryview(data).cast("B")[: connection.send_space])
-        elif not data:
-            return 0
         taken = connection.send(data) if data else 0
         if not taken:
             raise os_error(errno.EAGAIN)
@@ -274,6 +282,9 @@ class StreamSocket(Socket):
 
     def recv_urgent(self, peek: bool = False) -> bytes:
         """recv(MSG_OOB): the urgent octet. EINVAL: there is none; BlockingIOError(EAGAIN): it has not arrived yet."""
+        if self.connection is None and self.listener is None:
+            self._open()
+            raise os_error(errno.EINVAL)
         return urgent.receive(self._connected(), peek)
 
     def at_mark(self) -> bool:
@@ -292,8 +303,13 @@ class StreamSocket(Socket):
         elif self.listener is not None:
             return
         elif connection is None or connection.state in (CLOSED, TIME_WAIT):
+            self._read_shut = self._read_shut or how != SHUT_WR  # noted all the same, for poll (Linux)
+            self._write_shut = self._write_shut or how != SHUT_RD
             raise os_error(errno.ENOTCONN)
+        elif connection.state is SYN_SENT:
+            self.disconnect()  # whatever was asked for (Linux)
         else:
+            self._connecting = self._connecting and connection.state is SYN_RECEIVED
             if how != SHUT_WR:
                 self._read_shut = connection.read_shut = True
             if how != SHUT_RD:
@@ -338,11 +354,12 @@ class StreamSocket(Socket):
             return READABLE if self.listener.waiting else 0
         connection = self.connection
         if connection is None:
-            return WRITABLE | HANGUP | (FAILED if self._left_over else 0)
+            return WRITABLE | HANGUP | (READABLE if self._read_shut else 0) | (FAILED if self._left_over else 0)
         if connection.state in (SYN_SENT, SYN_RECEIVED):
             fast = connection.fast_open
             if fast is None or not fast.speaking:
-                return WRITABLE if fast is not None and fast.deferred else 0
+                shut = 0 if not self._read_shut else READABLE | (HANGUP if connection.fin_queued else 0)
+                return (WRITABLE if fast is not None and fast.deferred else 0) | shut
         over = connection.state in (CLOSED, TIME_WAIT)
         failed = connection.error and not self._failed
         waiting = connection.readable
@@ -387,24 +404,35 @@ class StreamSocket(Socket):
         error, connection.error = connection.error, 0  # IP_RECVERR: told once, and life goes on
         return error
 
+    def take_any_error(self) -> int:
+        """SO_ERROR as getsockopt(2) has it: the same, or else what ICMP said of a connection that goes on, once."""
+        error, connection = self.take_error(), self.connection
+        if not error and connection is not None:
+            error, connection.soft_error = connection.soft_error, 0
+        return error
+
     def maxseg(self) -> Octets:
         """TCP_MAXSEG: the largest segment in use; before there is a connection, the one asked for."""
-        connection = self.connection
+        connection, unheard = self.connection, self.config.default_mss
         if connection is None:
-            return self.options.maxseg or self.config.default_mss
-        return connection.tcb.eff_snd_mss
+            return self.options.maxseg or unheard
+        never = connection.active and not connection.established_at and connection.state is CLOSED
+        if (connection.state is SYN_SENT or never) and connection.fast_open is None:
+            # Linux goes by the default, less what its SYN offers.
+            return unheard - (12 if self.config.timestamps else 0)
+        return (connection.state is CLOSED and self.options.maxseg) or connection.tcb.eff_snd_mss
 
     def window_clamp(self) -> Octets:
         """TCP_WINDOW_CLAMP: no window larger than this is offered; 0: nobody said."""
         connection = self.connection
-        return self.options.window_clamp if connection is None else connection.window.clamp
+        return self.options.window_clamp or (0 if connection is None else connection.window.clamp)
 
     def info(self) -> dict[str, int]:
         """TCP_INFO under Linux's names without "tcpi_": of the connection, of the listener, or of neither (CLOSED)."""
         if self.listener is not None:
             return listener_info(self.listener)
         if self.connection is None:
-            return {"state": CLOSED.number}
+            return unconnected_info(self.config, self.options)
         return tcp_info(self.connection, self.stack.now)
 
     def congestion_info(self) -> dict[str, int]:

@@ -281,6 +281,7 @@ def _open(conn: Connection, seg: Arrival, now: Micros) -> bool:
     if conn.ecn is not None:
         conn.ecn.on_third_ack(conn, seg)
     if listener is not None:
+        conn.rtt.rto_max = conn.options.rto_max or conn.tcp.config.rto_max
         conn.tcp.counters.mib["TcpPassiveOpens"] += 1
         listener.on_open(conn)
     return True

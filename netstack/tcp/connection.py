@@ -11,6 +11,7 @@ from __future__ import annotations
 from netstack.seq import MASK, unwrap
 from netstack.tcp import opening, output, send_room, timer_kind, timers, why
 from netstack.tcp.arrive import segment_arrives
+from netstack.tcp.emit import send_ack
 from netstack.tcp.md5 import SignedPath
 from netstack.tcp.readiness import READABLE
 from netstack.tcp.reassembly import SMALL
@@ -199,6 +200,8 @@ class Connection(UserCalls):
             acking.pingpong = True  # as Linux: the user will probably close, and our FIN then carries the ACK
         else:
             acking.owe(why.ACK_FIN)
+            if output.unsent(self):
+                send_ack(self, self.tcp.now)  # by itself, before what may leave now that its ACK was heard (Linux)
         self.notify(READABLE)
         if tcb.state is TIME_WAIT:
             self.tcp.enter_time_wait(self, self.tcp.now)

@@ -164,14 +164,14 @@ class ConnectionCore(Parts):
         self.finish()
         self.notify(FAILED)
 
-    def abort(self) -> None:
-        """3.10.5: reset the connection; what was queued is lost."""
+    def abort(self, always: bool = False) -> None:
+        """3.10.5: reset the connection; what was queued is lost. `always`: also where the RFC needs no RST."""
         self.user_gone = True
         self.observer = None
         state = self.tcb.state
         if state is CLOSED or state is TIME_WAIT:
             return
-        if state not in (SYN_SENT, CLOSING, LAST_ACK):
+        if always or state not in (SYN_SENT, CLOSING, LAST_ACK):
             self.reset_now()
         self.move(Cause.ABORT_CALLED)
         self.finish()
@@ -190,7 +190,8 @@ class ConnectionCore(Parts):
         self.acking.scheduled = self.acking.due = False
         self.recovery.scoreboard.clear()
         self.send_buffer.clear()
-        self.receive_buffer.prune()
+        if not self.reset_due:  # which still tells what lies beyond gaps
+            self.receive_buffer.prune()
         self.notify(READABLE | WRITABLE | HANGUP)
         if self.tcp.events is not None:
             report.changes(self, self.tcp.now)
@@ -262,6 +263,7 @@ class ConnectionCore(Parts):
         if self.reset_due:
             self.reset_due = False
             segment(self, self.tcb.snd_nxt, b"", RST | ACK, 1, now, why.RESET)
+            self.receive_buffer.prune()
         elif state is SYN_SENT or state is SYN_RECEIVED:
             opening.transmit(self, now)
         elif state is not CLOSED:

@@ -222,6 +222,11 @@ class Tcp:
         """Of the cookies that listeners give: what tcp_fastopen_key says, or drawn when first needed."""
         return keys_from_text(self.config.fastopen_key) if self.config.fastopen_key else self._random_fast_open_key
 
+    @property
+    def has_fast_open_keys(self) -> bool:
+        """Whether there is one yet."""
+        return bool(self.config.fastopen_key) or "_random_fast_open_key" in self.__dict__
+
     @cached_property
     def _random_fast_open_key(self) -> bytes:
         return self._rng.randbytes(KEY_LEN)
@@ -253,6 +258,7 @@ class Tcp:
         anew = iss is not None  # a new incarnation takes the place of one in TIME-WAIT
         conn = Connection(self, key, path, self._secret.iss(key, now) if iss is None else iss, listener.options.copy())
         conn.listener = listener
+        conn.rtt.rto_max = self.config.rto_max  # of SYN-ACKs, whatever the socket has for later (Linux)
         conn.tcb.ts_offset = self.timestamp_offset(pair)
         conn.tcb.state = LISTEN
         if conn.options.md5 is not None:
@@ -260,6 +266,9 @@ class Tcp:
             md5_connection.attach(conn)
         if self.events is not None:
             report.shown_of(conn)
+        if listener.options.save_syn:
+            begin = seg.ip_at - (14 if listener.options.save_syn == 2 else 0)
+            conn.saved_syn = bytes(seg.data[begin : seg.text])
         if self.config.reflect_tos:
             conn.options.tos = seg.data[seg.ip_at + 1] & 0xFC
         hear_syn(conn, seg, now)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from errno import ECONNREFUSED, EHOSTUNREACH, EMSGSIZE, ENETUNREACH, ENOPROTOOPT, EOPNOTSUPP
+from errno import (
+    ECONNREFUSED,
+    EHOSTDOWN,
+    EHOSTUNREACH,
+    EMSGSIZE,
+    ENETUNREACH,
+    ENONET,
+    ENOPROTOOPT,
+    EOPNOTSUPP,
+    EPROTO,
+)
 from typing import TYPE_CHECKING
 
 from netstack.seq import unwrap
@@ -15,14 +25,14 @@ if TYPE_CHECKING:
     from netstack.tcp.demux import Tcp
 
 UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM = 3, 11, 12
-FRAGMENTATION_NEEDED = 4
+FRAGMENTATION_NEEDED, REASSEMBLY = 4, 1
 
 _ERRNO = {
     0: ENETUNREACH, 1: EHOSTUNREACH, 2: ENOPROTOOPT, 3: ECONNREFUSED, 4: EMSGSIZE, 5: EOPNOTSUPP, 6: ENETUNREACH,
-    7: EHOSTUNREACH, 8: ENETUNREACH, 9: ENETUNREACH, 10: EHOSTUNREACH, 11: ENETUNREACH, 12: EHOSTUNREACH,
+    7: EHOSTDOWN, 8: ENONET, 9: ENETUNREACH, 10: EHOSTUNREACH, 11: ENETUNREACH, 12: EHOSTUNREACH,
     13: EHOSTUNREACH, 14: EHOSTUNREACH, 15: EHOSTUNREACH,
 }  # fmt: skip
-"""errno for each code of "destination unreachable", as Linux has it."""
+"""errno for each code of "destination unreachable", as Linux has it. No other code means anything."""
 
 
 def on_error(tcp: Tcp, kind: int, code: int, mtu: Octets, pair: bytes, quoted: bytes, now: Micros) -> None:
@@ -37,16 +47,23 @@ def on_error(tcp: Tcp, kind: int, code: int, mtu: Octets, pair: bytes, quoted: b
     seq = unwrap(int.from_bytes(quoted[4:8], "big"), tcb.snd_una)
     fast = conn.fast_open
     speaking = fast is not None and fast.speaking
-    oldest = tcb.iss if speaking else tcb.snd_una
-    if not oldest <= seq < max(tcb.snd_nxt, tcb.snd_una + 1):
+    oldest, half_open = tcb.iss if speaking else tcb.snd_una, tcb.state is SYN_RECEIVED and conn.listener is not None
+    if not oldest <= seq <= (oldest if half_open and not speaking else tcb.snd_nxt):
         # RFC 5927 4.1: an error that quotes nothing in flight is forged or too late to matter.
+        # Deviation: SND.NXT itself counts as in flight, as in Linux.
         tcp.counters.mib["TcpExtOutOfWindowIcmps"] += 1
         tcp.drop("icmp_out_of_window", now)
         return
     if kind == UNREACHABLE and code == FRAGMENTATION_NEEDED:
         _too_big(conn, mtu, now)
         return
-    errno = _ERRNO.get(code, EHOSTUNREACH) if kind == UNREACHABLE else EHOSTUNREACH
+    errno = _ERRNO.get(code, 0) if kind == UNREACHABLE else EPROTO if kind == PARAMETER_PROBLEM else EHOSTUNREACH
+    if not errno or (kind == TIME_EXCEEDED and code == REASSEMBLY):
+        tcp.drop("icmp_means_nothing", now)
+        return
+    if half_open and not speaking and kind == UNREACHABLE and code not in (0, 1):
+        tcp.drop("icmp_half_open", now)  # whoever refuses, a SYN-ACK that is sent again may get through (Linux)
+        return
     if (tcb.state is SYN_SENT or tcb.state is SYN_RECEIVED) and not (speaking and conn.listener is None):
         conn.fail(errno, Cause.UNREACHABLE)
     elif conn.options.recverr:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 from netstack.tcp.congestion import INFINITE
 from netstack.tcp.congestion.bbr import Bbr
 from netstack.tcp.md5 import signature_room
-from netstack.tcp.pace import pacing_rate
+from netstack.tcp.pace import UNLIMITED, pacing_rate
 from netstack.tcp.reduction import LOSS
 from netstack.tcp.state import CLOSED, SYN_SENT, TIME_WAIT
 
 if TYPE_CHECKING:
+    from netstack.config import TcpConfig
     from netstack.tcp.core import ConnectionCore
     from netstack.tcp.listener import Listener
+    from netstack.tcp.options import SocketOptions
     from netstack.units import Micros
 
 OPT_TIMESTAMPS, OPT_SACK, OPT_WSCALE, OPT_ECN, OPT_ECN_SEEN, OPT_SYN_DATA, OPT_TFO_CHILD = 1, 2, 4, 8, 16, 32, 128
@@ -33,6 +35,10 @@ def tcp_info(conn: ConnectionCore, now: Micros) -> dict[str, int]:
     if conn.tcb.state is SYN_SENT and conn.recovery.timeouts:  # Linux treats a SYN like data, and makes up for it later
         ssthresh = copy(conn.recovery.cc).ssthresh_after_loss()
         info.update(ca_state=LOSS, snd_cwnd=1, snd_ssthresh=min(ssthresh, INFINITE), lost=1, retrans=1)
+    if conn.tcb.state is SYN_SENT and conn.fast_open is None:
+        # With nothing heard of the peer, Linux shows the least that it could be.
+        config = conn.tcp.config
+        info |= {"snd_mss": config.default_mss - (12 if config.timestamps else 0), "rcv_mss": 88}
     return info
 
 
@@ -148,4 +154,18 @@ def congestion_info(conn: ConnectionCore) -> dict[str, int]:
 
 def listener_info(listener: Listener) -> dict[str, int]:
     """For a listener Linux shows the accept queue: its length and its limit."""
-    return {"state": listener.state.number, "unacked": listener.waiting, "sacked": listener.backlog}
+    config = listener.tcp.config
+    return {
+        "state": listener.state.number, "unacked": listener.waiting, "sacked": listener.backlog,
+        "snd_cwnd": config.initial_cwnd, "reordering": config.reordering,
+        "pacing_rate": UNLIMITED, "max_pacing_rate": listener.options.max_pacing_rate,
+    }  # fmt: skip
+
+
+def unconnected_info(config: TcpConfig, options: SocketOptions) -> dict[str, int]:
+    """What Linux shows of a socket that was never connected: with what it would begin."""
+    return {
+        "state": CLOSED.number, "rto": config.initial_rto, "snd_mss": config.default_mss, "rttvar": 250_000,
+        "snd_cwnd": config.initial_cwnd, "snd_ssthresh": INFINITE, "reordering": config.reordering,
+        "pacing_rate": UNLIMITED, "max_pacing_rate": options.max_pacing_rate, "delivery_rate_app_limited": 1,
+    }  # fmt: skip

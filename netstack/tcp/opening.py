@@ -108,7 +108,7 @@ def transmit(conn: ConnectionCore, now: Micros) -> None:
             send_ack(conn, now)
         else:
             _send_half_open_ack(conn, now)
-    if conn.fin_queued and not conn.fin_sent and conn.active and conn.send_buffer.end == conn.tcb.snd_nxt:
+    if conn.user_gone and not conn.fin_sent and conn.active and conn.send_buffer.end == conn.tcb.snd_nxt:
         _send_early_fin(conn, now)
 
 

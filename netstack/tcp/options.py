@@ -20,6 +20,7 @@ class SocketOptions:
         "keepcnt",
         "keepidle",
         "keepintvl",
+        "kept",
         "linger",
         "linger2",
         "max_pacing_rate",
@@ -36,6 +37,8 @@ class SocketOptions:
         "recverr",
         "reuseaddr",
         "rto_max",
+        "rto_min",
+        "save_syn",
         "sndbuf",
         "syncnt",
         "thin",
@@ -50,7 +53,8 @@ class SocketOptions:
         """TCP_NODELAY: no Nagle (RFC 896)."""
         self.cork = False
         """TCP_CORK: full segments only, for at most 200 ms."""
-        self.quickack = False
+        self.quickack = True
+        """TCP_QUICKACK as last set."""
         self.oobinline = False
         """SO_OOBINLINE: urgent octets stay in the stream (RFC 6093 3.2)."""
         self.keepalive = False
@@ -96,6 +100,12 @@ class SocketOptions:
         """TCP_LINGER2: how long FIN-WAIT-2 lasts without a user; negative: not at all."""
         self.rto_max: Micros = 0
         """TCP_RTO_MAX_MS."""
+        self.rto_min: Micros = 0
+        """TCP_RTO_MIN_US."""
+        self.save_syn = 0
+        """TCP_SAVE_SYN: connections keep the headers of the SYN they began with; 2: those of the link, too."""
+        self.kept: dict[tuple[int, int], int] = {}
+        """Options without effect, by level and name. Never changed in place: copies share it."""
         self.congestion = ""
         self.md5: Keys | None = None
         """TCP_MD5SIG: None until the first key."""

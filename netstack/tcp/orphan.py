@@ -13,6 +13,7 @@ from netstack.seq import MASK
 from netstack.tcp import challenge, half_open, why
 from netstack.tcp.closed import answer
 from netstack.tcp.state import Cause
+from netstack.tcp.timewait import TimeWait
 from netstack.units import Micros
 from netstack.wire.tcp import ACK, FIN, RST, SYN
 
@@ -40,6 +41,9 @@ def segment_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
             tcb.ts_recent = seg.options.ts_val
         conn.peer_fin_at = tcb.rcv_nxt
         conn.take_fin()
+        wait = conn.tcp.connections.get(conn.key)
+        if isinstance(wait, TimeWait):
+            wait.continues(conn)
     else:
         _reset(conn, seg)
 

@@ -93,6 +93,7 @@ class Parts:
         "recovery",
         "reset_due",
         "rtt",
+        "saved_syn",
         "send_buffer",
         "send_freely",
         "send_mss",
@@ -136,7 +137,8 @@ class Parts:
         """`tcb.eff_snd_mss`, bounded by half the largest window a small peer ever offered."""
         self.send_buffer = SendBuffer(iss + 1)
         self.receive_buffer = ReceiveBuffer()
-        self.rtt = RttEstimator(config.initial_rto, config.rto_min, options.rto_max or config.rto_max)
+        shortest, longest = options.rto_min or config.rto_min, options.rto_max or config.rto_max
+        self.rtt = RttEstimator(config.initial_rto, shortest, longest)
         cc = tcp.congestion(options)
         self.recovery = Recovery(self.tcb, cc, self.rtt, config, tcp.counters.mib)
         if options.paced:
@@ -202,6 +204,8 @@ class Parts:
         self.active = False
         """We opened it (RFC 9293 3.10.1): our SYN counts among what was sent and acknowledged, as in Linux."""
         self.established_at: Micros = 0
+        self.saved_syn = b""
+        """TCP_SAVE_SYN: headers of IP and TCP, until somebody asks."""
         self.last_sent_at: Micros = -1
         self.last_received_at: Micros = 0
         self.last_oow_ack_at: Micros = -1

@@ -209,12 +209,11 @@ def _given_up(conn: ConnectionCore, now: Micros) -> bool:
     """RFC 9293 3.8.3: R2 reached, in retransmissions for a SYN, in time for data (as Linux models it)."""
     config, recovery = conn.tcp.config, conn.recovery
     state = conn.tcb.state
-    if state is SYN_SENT:
-        if recovery.timeouts and conn.options.user_timeout and _timed_out(conn, conn.options.user_timeout, now):
-            return True
-        return recovery.timeouts >= (conn.options.syncnt or config.syn_retries) + config.syn_linear_timeouts
-    if state is SYN_RECEIVED:
-        return recovery.timeouts >= config.synack_retries
+    if state is SYN_SENT or state is SYN_RECEIVED:
+        retries = conn.options.syncnt or config.syn_retries
+        most = retries + config.syn_linear_timeouts if state is SYN_SENT else retries
+        limit = conn.options.user_timeout or _backoff_time(retries, config.initial_rto, conn.rtt.rto_max)
+        return recovery.timeouts >= most or (recovery.timeouts > 0 and _timed_out(conn, limit, now))
     retries = config.retries2
     if conn.user_gone:
         retries = config.orphan_retries if conn.rtt.timeout() < conn.rtt.rto_max else 0

@@ -59,8 +59,7 @@ class TimeWait:
         self.marked = False
         self.rcv_nxt = tcb.rcv_nxt
         self.snd_nxt = tcb.snd_nxt
-        fin = 1 if conn.close_at else 0  # FIN-WAIT-2 without a user: Linux keeps the window as it was before the FIN
-        self._rcv_wnd = max(tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt + fin, 0)
+        self._rcv_wnd = max(tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt, 0)
         self._wscale = tcb.rcv_wscale
         self.ts_ok = tcb.ts_ok
         self.ts_recent = tcb.ts_recent
@@ -111,6 +110,11 @@ class TimeWait:
             return
         self._last_ack_at = now
         self.mark()
+
+    def continues(self, conn: ConnectionCore) -> None:
+        """FIN-WAIT-2 had no user: to Linux that is TIME-WAIT already. The window stays as it was before the FIN."""
+        self._rcv_wnd += 1
+        self._last_ack_at = conn.last_oow_ack_at
 
     def variables(self) -> Variables:
         """What is left to know of the connection."""

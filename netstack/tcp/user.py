@@ -9,7 +9,7 @@ from netstack.tcp.autotune import buffer_for
 from netstack.tcp.core import ConnectionCore
 from netstack.tcp.modelled import begin, choose
 from netstack.tcp.pace import Pace
-from netstack.tcp.state import CLOSED, FIN_WAIT_2, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Cause
+from netstack.tcp.state import CLOSED, CLOSING, FIN_WAIT_2, LAST_ACK, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Cause
 from netstack.units import Octets
 
 
@@ -37,6 +37,11 @@ class UserCalls(ConnectionCore):
         if state in (SYN_SENT, SYN_RECEIVED, TIME_WAIT) or (state is CLOSED and not self.error):
             return 0
         return self.send_buffer.end + self.fin_queued - self.tcb.snd_una
+
+    @property
+    def unsent(self) -> Octets:
+        """SIOCOUTQNSD: what is queued and has not left yet, our FIN as one more octet."""
+        return max(self.send_buffer.end + (self.fin_queued and self.tcb.state.synchronized) - self.tcb.snd_nxt, 0)
 
     @property
     def send_space(self) -> Octets:
@@ -121,8 +126,12 @@ class UserCalls(ConnectionCore):
 
     def peek(self, limit: Octets) -> bytes | None:
         """What `recv` would return, left where it is."""
-        if not self.receive_buffer.ready:
+        if not self.readable:
             return b"" if self.eof else None
+        if self.urgent is not None and urgent.in_the_way(self, self.urgent):
+            return self.receive_buffer.peek(limit + 1)[1:]
+        if self.urgent is not None:
+            limit = urgent.before_mark(self, self.urgent, limit)
         return self.receive_buffer.peek(limit)
 
     def _taken(self) -> None:
@@ -189,8 +198,11 @@ class UserCalls(ConnectionCore):
         state = self.tcb.state
         if state is CLOSED or state is TIME_WAIT:
             return
-        if self.options.linger == 0 or self.receive_buffer.ready:
-            self.tcp.counters.mib["TcpExtTCPAbortOnClose" if self.receive_buffer.ready else "TcpExtTCPAbortOnData"] += 1
+        if self.receive_buffer.ready:
+            self.tcp.counters.mib["TcpExtTCPAbortOnClose"] += 1
+            self.abort(state is CLOSING or state is LAST_ACK)  # in these states too, unlike an abort (Linux)
+        elif self.options.linger == 0:
+            self.tcp.counters.mib["TcpExtTCPAbortOnData"] += 1
             self.abort()
         elif self.fin_queued:
             if state is FIN_WAIT_2 and self.options.linger2 < 0:
@@ -232,6 +244,7 @@ class UserCalls(ConnectionCore):
             self.keepalive_at = max(since + (options.keepidle or self.tcp.config.keepalive_time), 1)
             self.arm(self.keepalive_at)
         self.rtt.rto_max = options.rto_max or self.tcp.config.rto_max
+        self.rtt.rto_min = options.rto_min or self.tcp.config.rto_min
         window = self.window
         if options.rcvbuf and options.rcvbuf != window.rcvbuf:
             window.resize(options.rcvbuf)

@@ -68,7 +68,7 @@ def test_a_fin_that_is_not_acknowledged_counts_as_one_in_the_send_queue():  # as
 
 
 def test_a_half_open_connection_counts_its_syn_ack_timeouts():
-    pair = Pair()
+    pair = Pair({"syn_linear_timeouts": 0})
     pair.to_client = lambda frame: None if frame[33] == 6 else frame
     pair.server.tcp.listen(SERVER, 80, 16)
     pair.client.tcp.connect(None, (SERVER, 80))

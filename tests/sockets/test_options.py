@@ -8,17 +8,19 @@ import struct
 import pytest
 
 from netstack.sockets import options
-from tests.sockets.worlds import KernelWorld, StackWorld, attempt, connected
+from netstack.sockets.inert import NAMES
+from tests.sockets.worlds import SERVER, KernelWorld, StackWorld, attempt, connected
 
 SOL, TCP, IP = socket.SOL_SOCKET, socket.IPPROTO_TCP, socket.IPPROTO_IP
 NOT_IN_PYTHON = {
     "TCP_FASTOPEN_CONNECT": 30, "TCP_FASTOPEN_KEY": 33, "TCP_FASTOPEN_NO_COOKIE": 34, "IP_MTU_DISCOVER": 10,
     "IP_RECVERR": 11, "IP_MTU": 14, "IP_PMTUDISC_DONT": 0, "IP_PMTUDISC_OMIT": 5, "SO_SNDBUFFORCE": 32,
     "SO_RCVBUFFORCE": 33, "TCP_THIN_LINEAR_TIMEOUTS": 16, "TCP_RTO_MAX_MS": 44, "SO_MAX_PACING_RATE": 47,
-    "TCP_CC_INFO": 26, "TCP_MD5SIG": 14, "TCP_MD5SIG_EXT": 32,
+    "TCP_CC_INFO": 26, "TCP_MD5SIG": 14, "TCP_MD5SIG_EXT": 32, "TCP_SAVE_SYN": 27, "TCP_SAVED_SYN": 28,
+    "TCP_RTO_MIN_US": 45,
 }  # fmt: skip
 FLAGS = [
-    (SOL, "SO_REUSEADDR"), (SOL, "SO_KEEPALIVE"), (TCP, "TCP_NODELAY"), (TCP, "TCP_CORK"),
+    (SOL, "SO_REUSEADDR"), (SOL, "SO_KEEPALIVE"), (TCP, "TCP_NODELAY"), (TCP, "TCP_CORK"), (TCP, "TCP_QUICKACK"),
 ]  # fmt: skip
 NUMBERS = [
     (TCP, "TCP_KEEPIDLE"), (TCP, "TCP_KEEPINTVL"), (TCP, "TCP_KEEPCNT"), (TCP, "TCP_SYNCNT"), (TCP, "TCP_MAXSEG"),
@@ -144,6 +146,82 @@ def test_congestion_control_is_chosen_by_name():
     sock.setsockopt(TCP, socket.TCP_CONGESTION, b"reno")
     assert sock.getsockopt(TCP, socket.TCP_CONGESTION, 16) == b"reno".ljust(16, b"\0")
     assert sock.options.congestion == "reno"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_without_effect_are_checked_and_kept_as_the_kernels(name):
+    level, number = NAMES[name]
+
+    def program(world):
+        sock = world.client()
+        results = [attempt(sock.getsockopt, level, number)]
+        for value in EDGES:
+            results.append((value, attempt(sock.setsockopt, level, number, value)))
+            results.append(attempt(sock.getsockopt, level, number))
+        return results
+
+    kernel, ours = on_both(program)
+    if kernel[0] == "ENOPROTOOPT" != ours[0] or "EPERM" in str(kernel):
+        pytest.skip("this kernel does not know it, or does not let everybody use it")
+    assert ours == kernel
+
+
+@pytest.mark.parametrize("number", [1, 2, 10, 11, 13, 15, 19, 24])
+def test_options_of_ip_may_be_one_octet(number):
+    def program(world):
+        sock = world.client()
+        results = []
+        for value in (b"", b"\1", b"\2\0", b"\0\0\0", b"\1\0\0\0", b"\1\0\0\0\0"):
+            results.append((value, attempt(sock.setsockopt, IP, number, value)))
+            results += [attempt(sock.getsockopt, IP, number, buflen) for buflen in (1, 2, 4, 8)]
+        return results
+
+    kernel, ours = on_both(program)
+    assert ours == kernel
+
+
+@pytest.mark.parametrize("mode", [0, 1])
+def test_the_syn_is_kept_for_who_asks_once(mode):
+    def program(world):
+        listener = world.server()
+        listener.bind((world.host, 0))
+        listener.setsockopt(TCP, 27, mode)
+        listener.listen(1)
+        client = world.client()
+        attempt(client.connect, listener.getsockname())
+        world.wait(listener)
+        accepted, _ = listener.accept()
+        world.made.append(accepted)
+        short = attempt(accepted.getsockopt, TCP, 28, 30)
+        kept = accepted.getsockopt(TCP, 28, 100)
+        words = kept[:1], kept[9:10], kept[22:24] == struct.pack("!H", listener.getsockname()[1]), kept[32:34]
+        return short, len(kept), words, accepted.getsockopt(TCP, 28, 100), attempt(accepted.setsockopt, TCP, 27, 3)
+
+    kernel, ours = on_both(program)
+    assert ours == kernel
+    assert ours[1] == (60 if mode else 0)
+
+
+def test_the_frame_of_the_syn_is_kept_with_its_header():
+    world = StackWorld()
+    listener = world.server()
+    listener.bind((world.host, 80))
+    listener.setsockopt(TCP, 27, 2)
+    listener.listen(1)
+    attempt(world.client().connect, (world.host, 80))
+    world.wait(listener)
+    kept = listener.accept()[0].getsockopt(TCP, 28, 100)
+    assert (len(kept), kept[:6], kept[12:15]) == (74, SERVER.mac, b"\x08\0\x45")
+
+
+@pytest.mark.parametrize("value", [1, 4_001, 8_000, 100_000, 196_001, 200_000, 200_001])
+def test_a_shorter_rto_is_kept_in_jiffies(value):
+    sock = StackWorld().client()
+    told = attempt(sock.setsockopt, TCP, 45, value)
+    if 4_000 < value <= 200_000:
+        assert sock.getsockopt(TCP, 45) == -(-value // 4_000) * 4_000
+    else:
+        assert (told, sock.getsockopt(TCP, 45)) == ("EINVAL", 200_000)
 
 
 def test_path_mtu_needs_a_connection():

@@ -166,7 +166,7 @@ def test_a_syn_without_flags_behind_one_with_them_ends_ect_on_both_sides():  # 3
     late: list[bytes] = []
 
     def hold_syn_acks(frame: bytes) -> bytes | None:
-        if is_tcp(frame) and flags_of(frame) & SYN and pair.now < start + 3500 * MILLISECOND:
+        if is_tcp(frame) and flags_of(frame) & SYN and pair.now < start + 2500 * MILLISECOND:
             late.append(frame)
             return None
         return frame
@@ -175,7 +175,7 @@ def test_a_syn_without_flags_behind_one_with_them_ends_ect_on_both_sides():  # 3
     pair.to_client = hold_syn_acks
     listener = pair.server.tcp.listen(SERVER, 80, 16)
     ours = pair.client.tcp.connect(None, (SERVER, 80))
-    pair.run(3500 * MILLISECOND)
+    pair.run(2500 * MILLISECOND)
     assert [p.segment.flags & ACE for p in pair.sent(CLIENT)] == [ACE, ACE, 0]
     pair.client.receive(late[0], pair.now)  # the first SYN-ACK of all, late
     pair.run(100 * MILLISECOND)

@@ -199,7 +199,7 @@ def test_the_syn_that_goes_out_again_is_an_ordinary_one():  # RFC 7413 4.2.1
 
 
 def test_a_path_that_swallows_it_is_left_alone_for_longer_and_longer():
-    opened = Opened({"fastopen_blackhole_timeout": 10 * SECOND})
+    opened = Opened({"fastopen_blackhole_timeout": 10 * SECOND, "syn_linear_timeouts": 0})
     opened.learn()
     pair = opened.pair
     waits = []

@@ -70,7 +70,7 @@ def test_simultaneous_open_survives_a_lost_syn_ack(wire):  # 3.8.1
 
 
 def test_syn_is_retransmitted_with_backoff_and_given_up(wire):  # 3.8.3; RFC 6298 2.1, 5.5
-    wire.setup(syn_retries=3).connect().tx(f"S 0:0(0) <{OFFER}>")
+    wire.setup(syn_retries=3, syn_linear_timeouts=0).connect().tx(f"S 0:0(0) <{OFFER}>")
     wire.after(1 * SECOND).tx("S 0:0(0) <mss 1460,sackOK,TS val 1000 ecr 0,nop,wscale 7>")
     wire.after(2 * SECOND).tx("S 0:0(0) <mss 1460,sackOK,TS val 3000 ecr 0,nop,wscale 7>")
     wire.after(4 * SECOND).tx("S 0:0(0) <mss 1460,sackOK,TS val 7000 ecr 0,nop,wscale 7>")
@@ -80,20 +80,32 @@ def test_syn_is_retransmitted_with_backoff_and_given_up(wire):  # 3.8.3; RFC 629
     assert wire.mib["TcpExtTCPSynRetrans"] == 3
 
 
-def test_syn_gives_up_after_127_seconds_by_default(wire):  # Linux: tcp_syn_retries = 6
-    wire.connect().tx("S 0:0(0)")
-    assert [at // SECOND for at, _ in wire.run()] == [1, 3, 7, 15, 31, 63]
-    assert wire.now == 127 * SECOND
+@pytest.mark.parametrize(
+    ("retries", "syns", "end"),
+    [
+        (1, [1, 2], 3),  # where the back-off alone would have been so far
+        (2, [1, 2, 3, 4, 5], 7),
+        (3, [1, 2, 3, 4, 5, 7, 11], 19),  # by count
+        (6, [1, 2, 3, 4, 5, 7, 11, 19, 35, 67], 131),
+    ],
+)
+def test_syn_backs_off_only_after_four_tries(wire, retries, syns, end):  # Linux: tcp_syn_linear_timeouts = 4
+    wire.connect(syncnt=retries).tx("S 0:0(0)")
+    assert [at // SECOND for at, _ in wire.run()] == syns
+    assert wire.now == end * SECOND
     assert wire.conn.error == ETIMEDOUT
 
 
 def test_syn_count_of_the_socket_comes_first(wire):  # Linux: TCP_SYNCNT
+    wire.setup(syn_linear_timeouts=0)
     wire.connect(syncnt=1).tx("S 0:0(0)").after(1 * SECOND).tx("S 0:0(0)").quiet(2 * SECOND).state(CLOSED)
 
 
 def test_user_timeout_ends_a_connect(wire):  # 3.10.8
     wire.connect(user_timeout=5 * SECOND).tx("S 0:0(0)").after(1 * SECOND).tx("S 0:0(0)")
-    wire.after(2 * SECOND).tx("S 0:0(0)").quiet(2 * SECOND - 1).state(SYN_SENT).quiet(1).state(CLOSED)
+    for _ in range(3):
+        wire.after(1 * SECOND).tx("S 0:0(0)")
+    wire.quiet(1 * SECOND - 1).state(SYN_SENT).quiet(1).state(CLOSED)
     assert wire.conn.error == ETIMEDOUT
 
 
@@ -121,7 +133,7 @@ def test_retransmitted_syn_gives_a_sample_with_timestamps(wire):  # RFC 7323 4.1
 
 
 def test_more_than_one_syn_retransmission_shrinks_the_initial_window(wire):  # RFC 5681 3.1: IW is 1 after a lost SYN
-    wire.connect().tx("S 0:0(0)").after(1 * SECOND).tx("S 0:0(0)").after(2 * SECOND).tx("S 0:0(0)")
+    wire.connect().tx("S 0:0(0)").after(1 * SECOND).tx("S 0:0(0)").after(1 * SECOND).tx("S 0:0(0)")
     wire.rx("S. 0:0(0) ack 1 <mss 1460>").tx(". 1:1(0) ack 1")
     assert wire.conn.recovery.cc.cwnd == 1
     wire.send(5000).tx(". 1:1461(1460) ack 1").quiet(100 * MILLISECOND)
@@ -193,14 +205,14 @@ def test_close_in_syn_received_waits_for_the_ack(wire):  # 3.10.4, SYN-RECEIVED:
 
 def test_close_after_a_simultaneous_open_sends_the_fin_at_once(wire):  # 3.10.4, SYN-RECEIVED: "form a FIN"
     wire.connect().tx("S 0:0(0)").rx("S 0:0(0) <mss 1460>").tx("S. 0:0(0) ack 1")
-    wire.call("shutdown").tx("F. 1:1(0) ack 1").quiet()
+    wire.call("close").tx("F. 1:1(0) ack 1").quiet()
     wire.rx(". 1:1(0) ack 1").state(FIN_WAIT_1).rx(". 1:1(0) ack 2").state(FIN_WAIT_2)
     wire.rx("F. 1:1(0) ack 2").tx(". 2:2(0) ack 2").state(TIME_WAIT)
 
 
 def test_early_fin_is_acknowledged_with_the_syn_or_sent_again(wire):
     wire.connect().tx("S 0:0(0)").rx("S 0:0(0) <mss 1460>").tx("S. 0:0(0) ack 1")
-    wire.call("shutdown").tx("F. 1:1(0) ack 1").quiet()
+    wire.call("close").tx("F. 1:1(0) ack 1").quiet()
     wire.rx(". 1:1(0) ack 1").state(FIN_WAIT_1).after(204 * MILLISECOND).tx("F. 1:1(0) ack 1")
     wire.rx(". 1:1(0) ack 2").state(FIN_WAIT_2)
 

@@ -39,6 +39,7 @@ from netstack.drill.virtual.descriptors import Step, name_of, packed
 from netstack.drill.virtual.waiting import WaitCalls
 from netstack.sockets import options as sockopt
 from netstack.sockets.datagram import DatagramSocket
+from netstack.sockets.inert import INERT
 from netstack.sockets.stream import StreamSocket
 from netstack.tcp import urgent
 from netstack.tcp.state import CLOSING, FIN_WAIT_1, LAST_ACK
@@ -48,21 +49,6 @@ _TIMEVAL = Struct("<qq")
 _SO_RCVTIMEO, _SO_SNDTIMEO = NUMBERS["SO_RCVTIMEO"], NUMBERS["SO_SNDTIMEO"]
 _ZEROCOPY = (SOL_SOCKET, NUMBERS["SO_ZEROCOPY"])
 _IP_MINTTL = NUMBERS["IP_MINTTL"]
-REMEMBERED = {
-    SOL_SOCKET: {
-        "SO_DEBUG", "SO_DONTROUTE", "SO_BROADCAST", "SO_PRIORITY", "SO_MARK", "SO_REUSEPORT", "SO_BSDCOMPAT",
-        "SO_BUSY_POLL", "SO_PREFER_BUSY_POLL", "SO_BUSY_POLL_BUDGET", "SO_INCOMING_CPU", "SO_LOCK_FILTER",
-        "SO_TXREHASH", "SO_RXQ_OVFL", "SO_NO_CHECK", "SO_PASSCRED", "SO_CNX_ADVICE", "SO_SELECT_ERR_QUEUE",
-        "SO_TIMESTAMP", "SO_TIMESTAMPNS",
-    },
-    IPPROTO_TCP: {"TCP_THIN_DUPACK", "TCP_SAVE_SYN"},
-    IPPROTO_IP: {
-        "IP_RECVTOS", "IP_RECVTTL", "IP_RECVOPTS", "IP_RETOPTS", "IP_PKTINFO", "IP_FREEBIND", "IP_TRANSPARENT",
-        "IP_BIND_ADDRESS_NO_PORT",
-    },
-}  # fmt: skip
-"""Options that change nothing of what a script sees (SO_TIMESTAMP: unless it looks): they are kept and shown."""
-_KEPT = {(level, NUMBERS[name]) for level, names in REMEMBERED.items() for name in names}
 _F_GETFD, _F_SETFD = NUMBERS["F_GETFD"], NUMBERS["F_SETFD"]
 _LINGERING = (FIN_WAIT_1, CLOSING, LAST_ACK)
 """Where SO_LINGER makes close() wait: our FIN is not acknowledged yet."""
@@ -180,10 +166,10 @@ class StackSockets(DataCalls, WaitCalls):
             return 0
         if not isinstance(sock, StreamSocket):
             raise Unsupported("ioctl on a UDP socket")
-        if sock.listening:
-            raise OSError(errno.EINVAL, "Invalid argument")
         if request == SIOCATMARK:
             return int(sock.at_mark())
+        if sock.listening:
+            raise OSError(errno.EINVAL, "Invalid argument")
         if request == SIOCINQ and conn is not None and conn.urgent is not None:
             return urgent.readable(conn, conn.urgent)
         if request == SIOCINQ:
@@ -191,19 +177,19 @@ class StackSockets(DataCalls, WaitCalls):
         if request == SIOCOUTQ:
             return conn.unacknowledged if conn is not None else 0
         if request == SIOCOUTQNSD:
-            return conn.send_buffer.end - max(conn.tcb.snd_nxt, conn.send_buffer.start) if conn is not None else 0
+            return conn.unsent if conn is not None else 0
         raise Unsupported(f"ioctl {request:#x}")
         yield
 
     def setsockopt(self, fd: int, level: int, name: int, value: bytes) -> Step:
         """Set an option to these octets. One that the stack does not have skips the script."""
-        self.find(fd)
+        sock = self.find(fd)
         if level == SOL_SOCKET and name in (_SO_RCVTIMEO, _SO_SNDTIMEO):
             if len(value) < _TIMEVAL.size:
                 raise OSError(errno.EINVAL, "Invalid argument")
             seconds, micros = _TIMEVAL.unpack_from(value)
             self.patience[fd, name == _SO_SNDTIMEO] = seconds * 1_000_000 + micros
-        elif (level, name) in (_ZEROCOPY, INQ) and int.from_bytes(value[:4], "little") > 1:
+        elif (level, name) in (_ZEROCOPY, INQ) and (len(value) < 4 or int.from_bytes(value[:4], "little") > 1):
             raise OSError(errno.EINVAL, "Invalid argument")
         elif (level, name) == _ZEROCOPY:
             self.errors(fd).zerocopy = any(value[:4])
@@ -212,9 +198,7 @@ class StackSockets(DataCalls, WaitCalls):
         elif (level, name) == (IPPROTO_IP, _IP_MINTTL):
             if int.from_bytes(value[:4], "little") > 1:
                 raise Unsupported("IP_MINTTL")
-        elif (level, name) in _KEPT or (level, name) == INQ:
-            pass
-        else:
+        elif (level, name) != INQ and not (isinstance(sock, DatagramSocket) and (level, name) in INERT):
             with _known(level, name):
                 self.stream(fd).setsockopt(level, name, value)
             return
@@ -229,7 +213,9 @@ class StackSockets(DataCalls, WaitCalls):
             return _INT.pack(sock.take_error())[:length]
         if (fd, level, name) in self.remembered:
             return self.remembered[fd, level, name][:length]
-        if (level, name) in _KEPT or (level, name) in (_ZEROCOPY, INQ):
+        if level == SOL_SOCKET and name in (_SO_RCVTIMEO, _SO_SNDTIMEO):
+            return bytes(_TIMEVAL.size)[:length]
+        if (level, name) in (_ZEROCOPY, INQ, TIMESTAMPING, (IPPROTO_IP, _IP_MINTTL)):
             return bytes(4)[:length]
         with _known(level, name):
             value = self.stream(fd).getsockopt(level, name, max(1, min(length, 1024)))

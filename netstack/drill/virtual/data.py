@@ -11,6 +11,8 @@ from netstack.drill.virtual.error_queue import MSG_CTRUNC, MSG_ERRQUEUE, MSG_TRU
 from netstack.drill.virtual.files import CAPACITY, End, File
 from netstack.sockets.datagram import DatagramSocket
 from netstack.sockets.stream import StreamSocket
+from netstack.tcp import urgent
+from netstack.tcp.connection import Connection
 from netstack.tcp.state import CLOSED, SYN_RECEIVED, SYN_SENT
 from netstack.units import Micros, Octets
 
@@ -49,7 +51,7 @@ class DataCalls(Descriptors):
                     return conn.peek(octets) or b""
                 part = self.find(fd).recv(octets - len(got))
                 got += bytes(len(part)) if flags & MSG_TRUNC else part
-                if not part or len(got) == octets or not flags & MSG_WAITALL:
+                if not part or len(got) == octets or not flags & MSG_WAITALL or self._stops(conn):
                     return got
             except BlockingIOError:
                 if not self.waits(fd, flags) or (until is not None and self.stack.now >= until):
@@ -57,6 +59,10 @@ class DataCalls(Descriptors):
                         return got
                     raise
             yield until
+
+    def _stops(self, conn: Connection | None) -> bool:
+        """Not even MSG_WAITALL makes a call that has something read on: an error, or the mark of urgent data."""
+        return conn is not None and (urgent.at_mark(conn) or (bool(conn.error) and not conn.readable))
 
     def _wanted(self, fd: int, octets: Octets) -> Octets:
         """SO_RCVLOWAT makes a call that may block wait for so much."""
@@ -81,12 +87,17 @@ class DataCalls(Descriptors):
         if any(self.remembered.get((fd, *INQ), b"")):
             control.append((*INQ, self._waiting(fd).to_bytes(4, "little")))
         stamped = fd in self.queues and self.queues[fd].stamping & RX_SOFTWARE
-        if room and (stamped or any(any(self.remembered.get((fd, *option), b"")) for option in _STAMPS)):
+        if room and (stamped or self._stamps_arrivals(fd)):
             raise Unsupported("timestamps of what is received")
         returned = MSG_TRUNC if flags & MSG_TRUNC and not octets else 0
         if control and not room:
             return Received(len(data), data, (), returned | MSG_CTRUNC)
         return Received(len(data), data, tuple(control), returned)
+
+    def _stamps_arrivals(self, fd: int) -> bool:
+        """SO_TIMESTAMP or SO_TIMESTAMPNS."""
+        sock = self.find(fd)
+        return isinstance(sock, StreamSocket) and any(sock.options.kept.get(option) for option in _STAMPS)
 
     def _waiting(self, fd: int) -> Octets:
         """TCP_INQ: what is left to be read, 1 when that is the end of the stream."""

@@ -42,7 +42,7 @@ class WaitCalls(Descriptors):
         found = POLLIN | _POLLRDNORM if bits & READABLE else 0
         found |= POLLOUT | _POLLWRNORM if bits & WRITABLE else 0
         conn = self.connection(fd)
-        if conn is not None and (conn.eof or conn.read_shut):
+        if (conn.eof or conn.read_shut) if conn is not None else (bits & HANGUP and bits & READABLE):
             found |= POLLRDHUP
         if conn is not None and conn.urgent is not None and conn.urgent.what == urgent.HERE:
             found |= POLLPRI
