@@ -34,7 +34,8 @@ class StreamSocket(Socket):
     """
 
     __slots__ = (
-        "_connecting", "_failed", "_left_over", "_local", "_read_shut", "_write_shut", "connection", "listener", "options"
+        "_connecting", "_failed", "_left_over", "_local", "_read_shut", "_write_shut", "connection", "listener",
+        "options",
     )  # fmt: skip
 
     def __init__(self, stack: Stack, wake: Callable[[], None] | None = None) -> None:

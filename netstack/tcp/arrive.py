@@ -243,6 +243,8 @@ def check_ack(conn: Connection, seg: Arrival, now: Micros) -> bool:
             conn.drop("ack_too_old", now)
             challenge.send(conn, now)  # RFC 5961 5.2
             return False
+        if tcb.ts_ok and tcb.state is ESTABLISHED:
+            _note_timestamp(conn, seg, now)
         if seg.options.sack and tcb.sack_ok:
             _apply_ack(conn, seg, tcb.snd_una, False, now)  # a late ACK may still carry SACK news
         return True
@@ -254,7 +256,9 @@ def check_ack(conn: Connection, seg: Arrival, now: Micros) -> bool:
     if opens:
         conn.rtt.settle()
         begin(conn.recovery, now)
-    return conn.tcb.state is not CLOSED and conn.tcb.state is not TIME_WAIT  # the ACK of our FIN may have ended it
+    if conn.close_at:  # FIN-WAIT-2, and nobody reads: a FIN is all that counts, and text that is new
+        return bool(seg.flags & FIN) or seg.end > tcb.rcv_nxt
+    return tcb.state is not CLOSED and tcb.state is not TIME_WAIT  # the ACK of our FIN may have ended it
 
 
 def _open(conn: Connection, seg: Arrival, now: Micros) -> bool:

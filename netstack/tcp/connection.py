@@ -11,7 +11,7 @@ from __future__ import annotations
 from netstack.seq import MASK, unwrap
 from netstack.tcp import opening, output, send_room, timer_kind, timers, why
 from netstack.tcp.arrive import segment_arrives
-from netstack.tcp.emit import send_ack
+from netstack.tcp.emit import segment
 from netstack.tcp.md5 import SignedPath
 from netstack.tcp.readiness import READABLE
 from netstack.tcp.reassembly import SMALL
@@ -20,6 +20,7 @@ from netstack.tcp.state import CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT, TIME
 from netstack.tcp.user import UserCalls
 from netstack.tcp.window import LEAST_TEXT
 from netstack.units import Micros, Octets, Seq
+from netstack.wire.tcp import ACK
 from netstack.wire.tcp_options import ALIGNED, ALIGNED_TIMESTAMP
 
 _MANY: Octets = 2048
@@ -183,13 +184,12 @@ class Connection(UserCalls):
         self.window.use_all()
         self.window.tune.measure(tcb.rcv_nxt, tcb.rcv_wnd, echo, not self.receive_buffer.ready, now)
 
-    def take_fin(self) -> None:
-        """Eighth: the peer's FIN, once everything before it is here."""
+    def take_fin(self, orphan: bool = False) -> None:
+        """Eighth: the peer's FIN, once everything before it is here. `orphan`: for nobody, see there."""
         tcb = self.tcb
         if self.peer_fin_at != tcb.rcv_nxt:
             return
         tcb.rcv_nxt += 1
-        self.receive_buffer.prune()  # beyond the FIN there is nothing
         self.plain = False
         acking = self.acking
         acking.scheduled = True
@@ -200,8 +200,9 @@ class Connection(UserCalls):
             acking.pingpong = True  # as Linux: the user will probably close, and our FIN then carries the ACK
         else:
             acking.owe(why.ACK_FIN)
-            if output.unsent(self):
-                send_ack(self, self.tcp.now)  # by itself, before what may leave now that its ACK was heard (Linux)
+            if not orphan:  # by itself, before what may leave now, and with what was beyond gaps (Linux)
+                segment(self, tcb.snd_nxt, b"", ACK, 1, self.tcp.now, why.ACK_FIN)
+        self.receive_buffer.prune()  # beyond the FIN there is nothing
         self.notify(READABLE)
         if tcb.state is TIME_WAIT:
             self.tcp.enter_time_wait(self, self.tcp.now)
@@ -212,7 +213,7 @@ class Connection(UserCalls):
         """The slow path applied an ACK: buffers, timers, probes, and the user who waits for space."""
         tcb, recovery = self.tcb, self.recovery
         una = tcb.snd_una
-        self.probes_out = 0
+        self.probes_out = self.soft_error = 0
         self.hold = False
         if una > prior_una:
             if self.mtu_probe is not None and self.mtu_probe.found:

@@ -144,7 +144,6 @@ class ConnectionCore(Parts):
                 self.move(Cause.FIN_WAIT_TIMED_OUT)
                 self.finish()
                 return
-            self.receive_buffer.prune()
             self.last_oow_ack_at = -1
             # At least three and a half RTOs (Linux): the peer may have to send its FIN again.
             wait = max(options.linger2 or self.tcp.config.fin_timeout, 7 * self.rtt.timeout() >> 1)

@@ -72,6 +72,7 @@ def on_error(tcp: Tcp, kind: int, code: int, mtu: Octets, pair: bytes, quoted: b
     else:
         if code in (0, 1) and kind == UNREACHABLE and seq == tcb.snd_una:
             conn.revert_back_off(now)
+        conn.plain = False  # any ACK that is heard makes it a thing of the past
         conn.soft_error = errno  # RFC 5927 5.2, RFC 9293 MUST-56: an established connection is not aborted by ICMP
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 def segment_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
     """What is outside the window is acknowledged, be it a RST; in it only a FIN is welcome."""
     tcb, flags = conn.tcb, seg.flags
+    conn.receive_buffer.prune()  # what lies beyond gaps will never be read
     if half_open.is_old(conn, seg, now) or not half_open.in_window(conn, seg):
         conn.drop("unacceptable", now)
         if (seg.seq < seg.end and not flags & SYN) or not challenge.too_soon(conn, now, "TcpExtTCPACKSkippedFinWait2"):
@@ -40,7 +41,7 @@ def segment_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
         if tcb.ts_ok and seg.options.ts_val is not None:
             tcb.ts_recent = seg.options.ts_val
         conn.peer_fin_at = tcb.rcv_nxt
-        conn.take_fin()
+        conn.take_fin(orphan=True)
         wait = conn.tcp.connections.get(conn.key)
         if isinstance(wait, TimeWait):
             wait.continues(conn)

@@ -105,10 +105,11 @@ class TimeWait:
             self.tcp.counters.mib["TcpExtPAWSEstab"] += 1
         if old or flags & ACK:
             self._prolong(now)
-        if self._last_ack_at >= 0 and now - self._last_ack_at < self.tcp.config.invalid_ratelimit and not seg_len:
-            self.tcp.counters.mib["TcpExtTCPACKSkippedTimeWait"] += 1
-            return
-        self._last_ack_at = now
+        if not seg_len or flags & SYN:  # text and FINs are no part of a loop of ACKs
+            if self._last_ack_at >= 0 and now - self._last_ack_at < self.tcp.config.invalid_ratelimit:
+                self.tcp.counters.mib["TcpExtTCPACKSkippedTimeWait"] += 1
+                return
+            self._last_ack_at = now
         self.mark()
 
     def continues(self, conn: ConnectionCore) -> None:

@@ -68,7 +68,8 @@ def with_pointer(head: bytes, pointer: int, whole_sum: bool) -> bytes:
 def copied(conn: ConnectionCore) -> Seq:
     """Up to where the user has read."""
     tcb = conn.tcb
-    return tcb.rcv_nxt - (0 if tcb.state.can_receive else 1) - conn.receive_buffer.ready
+    ended = conn.peer_fin_at is not None and conn.peer_fin_at < tcb.rcv_nxt
+    return tcb.rcv_nxt - ended - conn.receive_buffer.ready
 
 
 def hear(conn: ConnectionCore, seg: Arrival) -> None:

@@ -9,7 +9,17 @@ from netstack.tcp.autotune import buffer_for
 from netstack.tcp.core import ConnectionCore
 from netstack.tcp.modelled import begin, choose
 from netstack.tcp.pace import Pace
-from netstack.tcp.state import CLOSED, CLOSING, FIN_WAIT_2, LAST_ACK, SYN_RECEIVED, SYN_SENT, TIME_WAIT, Cause
+from netstack.tcp.state import (
+    CLOSED,
+    CLOSING,
+    ESTABLISHED,
+    FIN_WAIT_2,
+    LAST_ACK,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+    Cause,
+)
 from netstack.units import Octets
 
 
@@ -233,7 +243,9 @@ class UserCalls(ConnectionCore):
         self.send_freely = 0
         if quickack:
             acking.pingpong = not options.quickack
-            if options.quickack and acking.scheduled:
+            tcb, buffer = self.tcb, self.receive_buffer
+            drained = tcb.state is ESTABLISHED and not buffer.ready and not buffer.held
+            if options.quickack and acking.scheduled and (drained or tcb.rcv_nxt - tcb.rcv_wup > acking.rcv_mss):
                 acking.owe(why.ACK_QUICK)
         if not options.keepalive:
             self.keepalive_at = 0

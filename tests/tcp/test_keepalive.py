@@ -61,7 +61,7 @@ def test_user_timeout_decides_when_set(wire):  # Linux: TCP_USER_TIMEOUT takes t
 
 
 def test_soft_error_explains_the_end(wire):
-    wire.established(**OPTIONS).send(10).tx("P. 1:11(10) ack 1").rx_icmp(1, seq=1).rx(". 1:1(0) ack 11")
+    wire.established(**OPTIONS).send(10).tx("P. 1:11(10) ack 1").rx(". 1:1(0) ack 11").rx_icmp(1, seq=11)
     for delay in (10, 2, 2):
         wire.after(delay * SECOND).tx(". 10:10(0) ack 1")
     wire.after(2 * SECOND).tx("R. 11:11(0) ack 1")
