@@ -48,6 +48,8 @@ FILE = "file."
 _MAKES_FILE = {"dd": "", "fallocate": "-l", "truncate": "-s", "head": "-c"}
 """With the option that says how long the file is to be."""
 _TABLE = {"/proc/net/tcp", "/proc/net/tcp6"}
+DEEPEST = 8
+"""Files that name files, shells in shells."""
 _QUEUES = {"pfifo", "bfifo", "pfifo_fast", "noqueue", "fq_codel", "mq", "prio", "codel", "sfq"}
 """Queueing disciplines that let single packets through as they come."""
 _METRICS = {
@@ -97,13 +99,23 @@ def read_settings(text: str, read: Read, usual: bool = True) -> Settings:
 
 
 def _lines(text: str, read: Read, usual: bool, depth: int, found: Settings) -> None:
-    lines = simple_commands(text)
+    lines = simple_commands(text) if depth < DEEPEST else []
     for i, line in enumerate(lines):
         fed_by = lines[i - 1] if line.after == "|" and i else None
-        if fed_by is not None:
-            _filter(fed_by, line, found)
-        else:
+        if fed_by is None:
             _one_line(line, read, usual, depth, found)
+        elif not _tee(fed_by, line, found):
+            _filter(fed_by, line, found)
+
+
+def _tee(source: Line, line: Line, found: Settings) -> bool:
+    """`echo 1 | tee /proc/sys/NAME`"""
+    names = [named for word in line.words if (named := re.fullmatch(r"/proc/sys/([\w./-]+)", word))]
+    if "tee" not in line.words or not names or source.words[0] not in ("echo", "printf"):
+        return False
+    value = " ".join(word for word in source.words[1:] if not word.startswith("-"))
+    found.values.update({named[1].replace("/", "."): value for named in names})
+    return True
 
 
 def _filter(source: Line, line: Line, found: Settings) -> None:
@@ -133,6 +145,9 @@ def _one_line(line: Line, read: Read, usual: bool, depth: int, found: Settings) 
     while words and (words[0] in _WRAPPERS or words[0].startswith("-")):
         words = words[1:]
     if not words:
+        return
+    if len(words) == 1 and " " in words[0]:
+        _lines(words[0], read, usual, depth + 1, found)  # sh -c "..."
         return
     name = words[0].rpartition("/")[2]
     assigned = _assignments(name, words)

@@ -38,6 +38,8 @@ def read(text):
         "../common/set.py /proc/sys/net/ipv4/tcp_x=1 '/proc/sys/net/ipv4/tcp_y=2 3'",
         "echo 1 > /proc/sys/net/ipv4/tcp_x; echo '2 3' > /proc/sys/net/ipv4/tcp_y",
         "sudo sysctl net.ipv4.tcp_x = 1; sysctl net/ipv4/tcp_y='2 3'",
+        "echo 1 | sudo tee /proc/sys/net/ipv4/tcp_x; printf '2 3' | tee -a /proc/sys/net/ipv4/tcp_y > /dev/null",
+        """sh -c "sysctl -q net.ipv4.tcp_x=1; bash -c \\"sysctl -w net.ipv4.tcp_y='2 3'\\"" """,
     ],
 )
 def test_forms_of_an_assignment(text):
