@@ -3,6 +3,7 @@
 import re
 import textwrap
 import traceback
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import CodeType
@@ -33,7 +34,9 @@ def compiled(text: str, line: int) -> CodeType:
     error: SyntaxError | None = None
     for source in (*written, *(_PRINT.sub(r"\1print(\2)", source) for source in written)):
         try:
-            return compile("\n" * (line - 1) + source.rstrip() + "\n", FILENAME, "exec")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", SyntaxWarning)  # what is doubtful shows when it is run
+                return compile("\n" * (line - 1) + source.rstrip() + "\n", FILENAME, "exec")
         except SyntaxError as found:
             error = found
     raise ScriptError(line, f"code: {error.msg if error else 'not Python'}")

@@ -443,3 +443,8 @@ def test_a_second_incarnation_on_the_same_ports():
     for line in ("S. 5555:5555(0)! ack 7001! win 1 <mss 1460>", ". 5556:5556(0)! ack 7001! win 1"):
         puppet.packets.append((0, inbound.build(parse(f"0 < {line}").events[0].action, far, 1)))
     assert run_text(text, "test.pkt", lambda options: puppet, Wishes()).status == PASSED
+
+
+def test_doubtful_code_is_not_commented_on(recwarn):
+    outcome, _ = run('0 %{ assert 1 is 1 }%', [])
+    assert (outcome.status, list(recwarn)) == (PASSED, [])
