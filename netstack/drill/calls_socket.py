@@ -9,6 +9,7 @@ from netstack.drill.constants import AF_INET, AF_INET6, F_GETFD, F_SETFL, FIONBI
 from netstack.drill.freebsd import WITHOUT_EFFECT
 from netstack.drill.host import Address
 from netstack.drill.nodes import Array, Call, Struct, Symbols, Unspecified
+from netstack.drill.outcome import Unsupported
 from netstack.drill.signatures import LENGTH, MD5SIG, MD5SIG_EXT, option_value
 from netstack.drill.symbols import integer
 
@@ -118,6 +119,9 @@ class SocketCalls(CallBase):
                 return 0, []
 
             return "setsockopt", (self.live(call), level, option, key), taken
+        taken_for_granted = not isinstance(call.result, Unspecified) and integer(call.result) == 0
+        if (level, option) == (IPPROTO_TCP, MD5SIG) and taken_for_granted:
+            raise Unsupported("TCP_MD5SIG as a switch, with keys from FreeBSD's setkey")
         value = args.option_value(item, args.argument(call, 4))
         return "setsockopt", (self.live(call), level, option, value), zero
 

@@ -138,3 +138,9 @@ def test_a_spoilt_script_of_that_dialect_fails(true, spoilt, line, message):
 def test_an_unknown_command_skips_once_the_exchange_has_begun():
     outcome = run(SCRIPT + "+0 `strange_tool -y`")
     assert (outcome.status, outcome.message) == (SKIPPED, "the command `strange_tool -y`")
+
+
+def test_keys_that_another_program_would_give_are_a_reason_to_skip():
+    outcome = run(SCRIPT.replace("TCP_NOPUSH, [1]", "TCP_MD5SIG, [1]"))
+    assert outcome.status == SKIPPED
+    assert "setkey" in outcome.message
