@@ -149,10 +149,12 @@ class Acknowledger:
                 self.mib["TcpExtTCPDSACKRecv" if left < ack else "TcpExtTCPDSACKOfoRecv"] += 1
                 if segments := self._count_dsack(left, right, recovery):
                     delivered += segments
-                    if left > ack:
+                    marker = recovery.undo_marker
+                    if right <= tcb.snd_una:
+                        self._less_to_undo(right, segments, marker)
+                    elif left > ack or (marker is not None and right > marker):
                         twice = left, right
-                    elif right <= tcb.snd_una:
-                        self._less_to_undo(right, segments, recovery.undo_marker)
+                        good.append(twice)
                     continue
             if not (ack < left < right <= tcb.snd_nxt):
                 self.mib["TcpExtTCPSACKDiscard"] += 1

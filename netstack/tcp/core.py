@@ -314,13 +314,12 @@ class ConnectionCore(Parts):
         who keeps sending does not put off the RTO of the first (RFC 8985 7.2)."""
         recovery = self.recovery
         if loss_probe.allowed(self):
-            if not self.timer_at or self.timer != timer_kind.REORDER:
-                self.timer = timer_kind.LOSS_PROBE
-                at = now + loss_probe.timeout(self)
-                limit = recovery.scoreboard.records[0].sent_at + self.rtt.rto
-                self.timer_at = at = at if at < limit or limit <= now else limit
-                if at < self.wake_at:
-                    self.tcp.timers.arm(self, at)
+            self.timer = timer_kind.LOSS_PROBE
+            at = now + loss_probe.timeout(self)
+            limit = recovery.scoreboard.records[0].sent_at + self.rtt.rto
+            self.timer_at = at = at if at < limit or limit <= now else limit
+            if at < self.wake_at:
+                self.tcp.timers.arm(self, at)
         elif not self.timer_at or self.timer == timer_kind.WINDOW_PROBE:
             self.start_timer(timer_kind.RETRANSMIT, now + self.rtt.timeout())
 

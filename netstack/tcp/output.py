@@ -325,7 +325,9 @@ def _send_new_first(conn: ConnectionCore, now: Micros) -> bool:
     if not recovery.prefer_new:
         return False
     recovery.prefer_new = False
-    before = tcb.snd_nxt
+    before, pushed = tcb.snd_nxt, conn.push_now
+    conn.push_now = True  # Nagle would wait for what may be lost
     _send_new(conn, now)
+    conn.push_now = pushed
     recovery.frto = tcb.snd_nxt > before
     return recovery.frto

@@ -299,11 +299,11 @@ class Recovery(Usage):
             recent = i and tcb.sack_ok and not reneged and self.rack.overdue_in(record, rack_window, now) > 0
             if not record.sacked and not recent:
                 board.mark_lost(record)
-        if fresh or self.high_seq <= tcb.snd_una or (self.ca_state == LOSS and not self.timeouts):
+        already = self.ca_state > DISORDER and self.high_seq > tcb.snd_una
+        if not already or (self.ca_state == LOSS and not self.timeouts):
             self._prior_ssthresh = self._current_ssthresh()
             self._prior_cwnd = cc.cwnd
             cc.ssthresh = cc.ssthresh_after_loss()
-            self.cwr_due = True
             cc.on_timeout(now)
             self._start_undo()
         if self.ca_state <= DISORDER and board.sacked_out >= self.config.reordering:
@@ -316,6 +316,8 @@ class Recovery(Usage):
         self.note_timeout(now)
         self.again_in = 0
         self.only_again = True
+        self.cwr_due = True
+        self.tlp_high_seq = None
 
     def _count_failure(self) -> None:
         """What the timer had to help out: it fired although something else was at work on a loss."""

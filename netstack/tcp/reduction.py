@@ -230,7 +230,8 @@ class Reduction:
 
     def _start_undo(self) -> None:
         self.undo_marker = self.tcb.snd_una
-        self.acks.undo_retrans = self.scoreboard.retrans_out or -1
+        probe = self.tlp_high_seq is not None and self.tlp_is_retransmission
+        self.acks.undo_retrans = self.scoreboard.retrans_out + probe or -1  # on their way: D-SACKs may come of them
 
     def note_retransmission(self, segments: int, now: Micros) -> None:
         """`segments` went out again: PRR and undo count them."""

@@ -149,7 +149,6 @@ def _retransmission_timeout(conn: ConnectionCore, now: Micros) -> None:
     if state is SYN_RECEIVED and conn.listener is not None:
         conn.listener.syn_queue.on_timeout(conn, conn.listener.backlog, config, now)
         return
-    recovery.tlp_high_seq = None
     mib = conn.tcp.counters.mib
     mib["TcpExtTCPTimeouts"] += 1
     if not recovery.timeouts and state is not SYN_SENT:
