@@ -69,6 +69,14 @@ class TcpConfig:
     orphan_retries: int = 8
     delack_min: Micros = 40 * MILLISECOND
     delack_max: Micros = 200 * MILLISECOND
+    comp_sack_delay: Micros = MILLISECOND
+    """How long duplicate ACKs wait for each other at most, a twentieth of the round-trip time if that is less."""
+    comp_sack_slack: Micros = 100
+    """... and so much longer, as a timer may."""
+    comp_sack_nr: int = 44
+    """So many are left out at most; 0: none."""
+    shrink_window: bool = False
+    """RFC 7323 2.4: the window's right edge may move left when memory gets short, if the window is scaled."""
     reordering: int = 3
     """Duplicate ACKs that mean loss (RFC 5681's threshold)."""
     max_reordering: int = 300

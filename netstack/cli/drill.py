@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -83,12 +82,8 @@ def _run_all(paths: list[Path], against: str, wishes: Wishes, jobs: int) -> Iter
         yield from (run_file(path, against, wishes) for path in paths)
         return
     with ProcessPoolExecutor(min(jobs, len(paths))) as pool:
-        running = [(path, pool.submit(run_file, path, against, wishes)) for path in paths]
-        for path, future in running:
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                yield Outcome(str(path), FAILED, 0, "not run to its end: a process that runs scripts died")
+        count = len(paths)
+        yield from pool.map(run_file, paths, [against] * count, [wishes] * count)
 
 
 def run_file(path: Path, against: str, wishes: Wishes) -> Outcome:

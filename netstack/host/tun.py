@@ -23,7 +23,7 @@ IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 0x0001, 0x1000, 0x4000
 IFA_F_NODAD = 0x02
 LOOPBACK = 1
 NAME = "tun0"
-SO_RCVBUFFORCE, SO_TIMESTAMPNS = 33, 35
+SO_ATTACH_FILTER, SO_RCVBUFFORCE, SO_TIMESTAMPNS = 26, 33, 35
 ETH_P_ALL = 0x0003
 QUEUE = 10_000
 """Packets; a full queue would look like congestion to TCP."""
@@ -36,6 +36,14 @@ RTAX = {
 RTAX_UNITS = {"rto_min": 1_000, "rtt": 125, "rttvar": 250}
 """Microseconds in one of Linux's units."""
 FEATURE_ECN = 1
+_OUTGOING_ONLY = struct.pack(
+    "=HBBIHBBIHBBIHBBI",
+    *(0x28, 0, 0, 0xFFFF_F004),  # load half-word: packet type
+    *(0x15, 0, 1, 4),  # PACKET_OUTGOING, or skip one
+    *(0x06, 0, 0, 0xFFFF_FFFF),  # all of it
+    *(0x06, 0, 0, 0),  # nothing
+)
+"""A classic BPF program (four instructions of code, two jumps and an operand)."""
 VNET = struct.Struct("<BBHHHH")
 """virtio_net_hdr in front of every packet."""
 
@@ -119,8 +127,16 @@ def set_sysctl(name: str, value: str) -> bool:
 
 
 def open_sniffer() -> socket.socket:
-    """A packet socket on the TUN device that stamps what it sees with the time."""
-    sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+    """A packet socket on the TUN device that stamps what it sees with the time: what leaves, and that alone.
+
+    The filter keeps it from holding on to what arrives: Linux does not merge what it receives with packets that
+    somebody else looks at, and its receive window would tell.
+    """
+    sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    program = ctypes.create_string_buffer(_OUTGOING_ONLY)
+    sniffer.setsockopt(
+        socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(_OUTGOING_ONLY) // 8, ctypes.addressof(program))
+    )
     sniffer.bind((NAME, ETH_P_ALL))
     sniffer.setblocking(False)
     sniffer.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)

@@ -373,8 +373,8 @@ def _set_rcvlowat(sock: StreamSocket, value: int) -> None:
     most = (sock.options.rcvbuf or sock.config.rmem[2]) >> 1
     sock.options.rcvlowat = min(value if value >= 0 else _HALF_INT, most) or 1
     connection = sock.connection
-    if connection is not None and 2 * sock.options.rcvlowat > connection.window.rcvbuf:
-        connection.window.resize(2 * sock.options.rcvlowat)  # or the window would close before there is enough
+    if connection is not None:
+        connection.window.reserve(sock.options.rcvlowat)
 
 
 def _set_linger2(sock: StreamSocket, value: int) -> None:

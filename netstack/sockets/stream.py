@@ -364,7 +364,8 @@ class StreamSocket(Socket):
         over = connection.state in (CLOSED, TIME_WAIT)
         failed = connection.error and not self._failed
         waiting = connection.readable
-        readable = (waiting and waiting >= self.options.rcvlowat) or connection.eof or over or self._read_shut
+        readable = waiting and (waiting >= self.options.rcvlowat or connection.crowded)
+        readable = readable or connection.eof or over or self._read_shut
         writable = over or connection.fin_queued or connection.writable
         shut = connection.fin_queued and (connection.eof or self._read_shut)  # both ways: Linux's POLLHUP
         return (READABLE if readable else 0) | (WRITABLE if writable else 0) | (
@@ -426,7 +427,9 @@ class StreamSocket(Socket):
     def window_clamp(self) -> Octets:
         """TCP_WINDOW_CLAMP: no window larger than this is offered; 0: nobody said."""
         connection = self.connection
-        return self.options.window_clamp or (0 if connection is None else connection.window.clamp)
+        if connection is None or (self.options.window_clamp and not connection.established_at):
+            return self.options.window_clamp
+        return connection.window.clamp
 
     def info(self) -> dict[str, int]:
         """TCP_INFO under Linux's names without "tcpi_": of the connection, of the listener, or of neither (CLOSED)."""

@@ -20,7 +20,9 @@ from errno import ECONNRESET, EPIPE
 from typing import TYPE_CHECKING
 
 from netstack.tcp import challenge, half_open, opening, orphan, urgent, why
+from netstack.tcp.emit import send_ack
 from netstack.tcp.modelled import begin
+from netstack.tcp.packets import Packet, cost_of
 from netstack.tcp.segment import Arrival, echoed_at
 from netstack.tcp.state import (
     CLOSE_WAIT,
@@ -86,6 +88,8 @@ def take_steps(conn: Connection, seg: Arrival, now: Micros) -> None:
         conn.ecn.on_text(conn, seg, expected)
     if seg.flags & FIN:
         check_fin(conn, seg, now)
+    if conn.acking.scheduled > 0:
+        conn.acking.scheduled = 2
     conn.predict()
 
 
@@ -145,7 +149,7 @@ def check_sequence(conn: Connection, seg: Arrival, now: Micros) -> bool:
     end = seg.end
     edge = max(tcb.rcv_wup + tcb.rcv_wnd, tcb.rcv_nxt)
     # Only a user who waits for it gets more (Linux); one who has not gone is yet to hear of the FIN.
-    full = conn.receive_buffer.ready or (tcb.state in _FIN_HEARD and not (conn.user_gone and tcb.state is LAST_ACK))
+    full = conn.receive_buffer.ready or conn.packets.fin_waits
     beyond = full and end - (1 if seg.flags & FIN else 0) > edge
     if seg.seq <= edge and not beyond and end >= tcb.rcv_wup:
         return True
@@ -161,7 +165,7 @@ def check_sequence(conn: Connection, seg: Arrival, now: Micros) -> bool:
     if seg.seq > edge or beyond:
         conn.tcp.counters.mib["TcpExtBeyondWindow"] += 1
         if seg.seq <= edge and tcb.state is not SYN_RECEIVED:
-            check_ack(conn, seg, now)  # 3.10.7.4 first, MUST-66. Deviation: Linux no longer hears it
+            check_ack(conn, seg, now, False)  # 3.10.7.4 first, MUST-66. Deviation: Linux no longer hears it
     _answer_unacceptable(conn, seg, now)
     return False
 
@@ -176,7 +180,7 @@ def _answer_unacceptable(conn: Connection, seg: Arrival, now: Micros, counter: s
 def _note_retransmission(conn: Connection, left: int, right: int) -> None:
     """Text that we had already: our ACK was lost or late. Report it (RFC 2883), and ACK quickly for a while."""
     conn.tcp.counters.mib["TcpExtDelayedACKLost"] += 1
-    conn.acking.enter_quick(16, conn.tcb.rcv_wnd)
+    conn.acking.hurry(16, conn.tcb.rcv_wnd)
     conn.note_duplicate(left, right)
 
 
@@ -223,7 +227,7 @@ def _answer_syn(conn: Connection, seg: Arrival, now: Micros) -> None:
     challenge.send(conn, now)
 
 
-def check_ack(conn: Connection, seg: Arrival, now: Micros) -> bool:
+def check_ack(conn: Connection, seg: Arrival, now: Micros, acceptable: bool = True) -> bool:
     """Fifth: the ACK field. False: drop the segment."""
     tcb = conn.tcb
     if not seg.flags & ACK:
@@ -248,7 +252,7 @@ def check_ack(conn: Connection, seg: Arrival, now: Micros) -> bool:
         if seg.options.sack and tcb.sack_ok:
             _apply_ack(conn, seg, tcb.snd_una, False, now)  # a late ACK may still carry SACK news
         return True
-    if tcb.ts_ok:
+    if acceptable and tcb.ts_ok:
         _note_timestamp(conn, seg, now)
     changed = update_window(conn, seg)
     duplicate = not (seg.length or changed or seg.flags & (SYN | FIN))
@@ -286,6 +290,7 @@ def _open(conn: Connection, seg: Arrival, now: Micros) -> bool:
         conn.ecn.on_third_ack(conn, seg)
     if listener is not None:
         conn.rtt.rto_max = conn.options.rto_max or conn.tcp.config.rto_max
+        conn.acking.last_data_at = now
         conn.tcp.counters.mib["TcpPassiveOpens"] += 1
         listener.on_open(conn)
     return True
@@ -350,43 +355,57 @@ def take_text(conn: Connection, seg: Arrival, now: Micros) -> None:
     if right > tcb.rcv_nxt and (not state.can_receive or _nobody_reads(conn)):  # across the peer's FIN, too (Linux)
         _refuse_text(conn, seg, now)
         return
+    looked_at = tcb.rcv_nxt >= conn.window.tune.until
+    if looked_at and state is ESTABLISHED and tcb.ts_ok and seg.options.ts_ecr:
+        conn.hear_echo(seg.options.ts_ecr, seg.length, now)
+    packets = conn.packets
+    whole = seg.text + seg.length - seg.ip_at
+    predicted = left == tcb.rcv_nxt and not seg.flags & (FIN | URG) and packets.has_spare(whole)
+    if not predicted:
+        conn.duplicate = None  # what no ACK has reported is old news now (Linux)
     if left < tcb.rcv_nxt:
         if right <= tcb.rcv_nxt:
             _note_retransmission(conn, left, min(seg.end, tcb.rcv_nxt))
         else:
             conn.note_duplicate(left, tcb.rcv_nxt)
         left = tcb.rcv_nxt
-    if right > left and tcb.rcv_wup + tcb.rcv_wnd <= tcb.rcv_nxt:
-        conn.tcp.counters.mib["TcpExtTCPZeroWindowDrop"] += 1
-        right = left
-    elif left > tcb.rcv_nxt and left >= tcb.rcv_wup + tcb.rcv_wnd:
-        conn.drop("text_at_edge", now)  # the ACK field was heard, and that is all: see `check_sequence`
-        conn.acking.enter_quick(16, tcb.rcv_wnd)
+    edge = tcb.rcv_wup + tcb.rcv_wnd
+    if right > left >= edge:
+        if left == tcb.rcv_nxt:
+            conn.tcp.counters.mib["TcpExtTCPZeroWindowDrop"] += 1
+        else:
+            conn.drop("text_at_edge", now)  # the ACK field was heard, and that is all: see `check_sequence`
+        conn.acking.hurry(16, tcb.rcv_wnd)
         right = left
     if left >= right:
-        conn.acking.owe(why.ACK_DUPLICATE if seg.end <= tcb.rcv_nxt else why.ACK_UNACCEPTABLE)
+        conn.acking.scheduled = 2  # at once, in quick mode, but for a user who does not read (Linux)
         conn.mark()
         return
     start = seg.text + (left - seg.seq)
-    stop = start + (right - left)
+    if left > tcb.rcv_nxt:
+        _hold(conn, seg, left, seg.data[start : start + right - left], now)
+        return
     buffer, memory = conn.receive_buffer, conn.tcp.memory
-    if left == tcb.rcv_nxt:
-        if memory.exhausted and buffer.ready and not memory.may_hold(conn):
+    if not (predicted or memory.fits(conn, left)):
+        conn.no_memory = True
+        conn.acking.owe(why.ACK_NO_MEMORY)
+        conn.mark()
+        if buffer.ready:
             conn.tcp.counters.mib["TcpExtTCPRcvQDrop"] += 1
             conn.drop("no_memory", now)
-            memory.make_room(conn)
-            conn.acking.owe(why.ACK_NO_MEMORY)
-            conn.mark()
             return
-        if tcb.rcv_nxt >= conn.window.tune.until:
-            conn.measure_rtt(seg.options.ts_ecr or 0 if tcb.ts_ok else 0, now)
-        # A view keeps its whole frame in memory: only where most of that is wanted.
-        whole = right - left >= _VIEW and 2 * (right - left) >= seg.length
-        conn.deliver(memoryview(seg.data)[start:stop] if whole else seg.data[start:stop], bool(seg.flags & PSH), now)
-        return
-    _hold(conn, left, seg.data[start:stop], now)
-    conn.acking.owe(why.ACK_GAP)  # RFC 5681 4.2: a gap is reported at once
-    conn.mark()
+    if looked_at:
+        conn.window.tune.measure(right, tcb.rcv_wnd, now)
+    packets.arrives(seg.seq, right, whole)
+    if left > seg.seq:
+        conn.acking.overlaps(left - seg.seq, left)
+    # A view keeps its whole frame in memory: only where most of that is wanted.
+    most = right - left >= _VIEW and 2 * (right - left) >= seg.length
+    stop = start + right - left
+    data = memoryview(seg.data)[start:stop] if most else seg.data[start:stop]
+    conn.deliver(data, seg.length, seg.flags & (PSH | FIN), now)
+    if not packets.beyond and packets.settle() < conn.window.rcvbuf:
+        packets.predicted = True
 
 
 def _nobody_reads(conn: Connection) -> bool:
@@ -402,26 +421,37 @@ def _refuse_text(conn: Connection, seg: Arrival, now: Micros) -> None:
     conn.fail(EPIPE if state is CLOSE_WAIT else ECONNRESET, Cause.ABORT_CALLED)
 
 
-def _hold(conn: Connection, left: int, data: bytes, now: Micros) -> None:
-    """Text beyond a gap, as long as there is memory for it."""
-    tcp, buffer = conn.tcp, conn.receive_buffer
+def _hold(conn: Connection, seg: Arrival, left: int, data: bytes, now: Micros) -> None:
+    """Text, or a FIN, beyond a gap, as long as there is memory for it."""
+    tcb, tcp, buffer, packets, acking = conn.tcb, conn.tcp, conn.receive_buffer, conn.packets, conn.acking
     mib = tcp.counters.mib
-    if not tcp.memory.may_hold(conn):
-        tcp.memory.make_room(conn)
-        if not tcp.memory.may_hold(conn):
-            mib["TcpExtTCPOFODrop"] += 1
-            conn.drop("no_memory", now)
-            return
+    whole = seg.text + seg.length - seg.ip_at
+    packets.predicted = False
+    if not tcp.memory.fits(conn, left):
+        mib["TcpExtTCPOFODrop"] += 1
+        conn.drop("no_memory", now)
+        return
+    acking.measure(len(data), seg.flags & (PSH | FIN), tcb)
     mib["TcpExtTCPOFOQueue"] += 1
-    duplicate = buffer.hold(left, data)
-    if duplicate is not None:
-        mib["TcpExtTCPOFOMerge"] += duplicate == (left, left + len(data))
-        conn.note_duplicate(*duplicate)
-    if buffer.charge > conn.window.rcvbuf:
-        tcp.memory.make_room(conn)
+    fin = 1 if seg.flags & FIN else 0
+    right = left + len(data) + fin
+    if acking.compressed and buffer.comes_late(left, right):
+        mib["TcpExtTCPAckCompressed"] += acking.compressed - 1
+        acking.compressed = 0
+        send_ack(conn, now)
+    packet = Packet(left, right, cost_of(whole), bool(fin))
+    double, merged = packets.hold(packet)
+    for once in double:
+        conn.extend_duplicate(*once)
+    mib["TcpExtTCPOFOMerge"] += merged
+    buffer.hold(left, data, fin)
+    if tcb.sack_ok and conn.window.ssthresh < conn.window.clamp and double != [(left, right)]:
+        conn.window.on_data(len(data), packets, acking, packet.truesize if packet in packets.beyond else 0)
     if buffer.ready + buffer.held > conn.hold_freely:
         tcp.memory.settle(conn)
-    conn.grow_buffer(conn.window.tune.space, conn.window.tune.space)
+    conn.grow_buffer(conn.window.tune.space)
+    acking.scheduled = 2  # RFC 5681 4.2: a gap is reported at once, at first; see `AckPolicy.compress`
+    conn.mark()
 
 
 def check_fin(conn: Connection, seg: Arrival, now: Micros) -> None:
@@ -440,15 +470,15 @@ def check_fin(conn: Connection, seg: Arrival, now: Micros) -> None:
     elif fin_at > tcb.rcv_nxt and _nobody_reads(conn):
         _refuse_text(conn, seg, now)  # there was text before it
     elif fin_at > tcb.rcv_nxt:
-        acking.owe(why.ACK_GAP)  # RFC 5681 4.2: something before it is missing
-        conn.mark()
         if seg.seq < tcb.rcv_wup + tcb.rcv_wnd:
             conn.peer_fin_at = fin_at
             if not seg.length:
-                conn.receive_buffer.out_of_order += 1
-                if tcb.sack_ok and all(right != fin_at for _, right in conn.receive_buffer.recent):
-                    conn.duplicate = (fin_at, fin_at + 1)  # first, for it came last
+                _hold(conn, seg, fin_at, b"", now)
+        elif not seg.length:
+            acking.hurry(16, tcb.rcv_wnd)
+            acking.scheduled = 2
+            conn.mark()
     else:
         conn.peer_fin_at = fin_at
-        conn.take_fin()
+        conn.take_fin(not seg.length)
 

@@ -8,19 +8,32 @@ from how long a window full of data takes, which is at least a round trip.
 
 from netstack.units import Micros, Octets, Seq
 
+_CLOSELY = 32
+"""Segments in order that are looked at one by one; after these, one for each window full of data (Linux: all)."""
+
 
 class AutoTune:
     """rcv_rtt_est and rcvq_space of one connection, in Linux's words."""
 
-    __slots__ = ("_rtt8", "_since", "_taken_at", "space", "taken_to", "until")
+    __slots__ = (
+        "_echo", "_full_at", "_rtt8", "_since", "_taken_at", "closely", "look_at", "space", "taken_to", "until",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._rtt8: Micros = 0
+        self._echo = 0
+        """The timestamp that was echoed last."""
         self._since: Micros = -1
+        self._full_at: Seq = 0
+        """Where a window full of data, counted from `_since`, ends."""
+        self.closely = _CLOSELY
+        """So many segments are still looked at one by one, as is every read until then."""
         self.until: Seq = 0
         """When RCV.NXT reaches this, `measure` is to be called."""
         self.space: Octets = 0
         """What the user took in the best round trip so far (tcpi_rcv_space)."""
+        self.look_at: Seq = 0
+        """When RCV.NXT is beyond this, and the user reads, `taken` is to be called."""
         self.taken_to: Seq = 0
         """Where the user was, and when, at the end of the last round trip that was looked at."""
         self._taken_at: Micros = 0
@@ -33,50 +46,62 @@ class AutoTune:
     def start(self, space: Octets, rcv_nxt: Seq, now: Micros) -> None:
         """ESTABLISHED; `space`: the first guess of what the user takes in a round trip."""
         self.space = space
-        self.until = self.taken_to = rcv_nxt
+        self.until = self.taken_to = self.look_at = rcv_nxt
         self._taken_at = now
 
-    def measure(self, rcv_nxt: Seq, rcv_wnd: Octets, echo: Micros, keeps_up: bool, now: Micros) -> None:
-        """Text up to `rcv_nxt` arrived. `echo`: how long ago left what its timestamp echoes, 0 when it does not tell.
+    def measure(self, rcv_nxt: Seq, rcv_wnd: Octets, now: Micros) -> None:
+        """Text up to `rcv_nxt` arrived in order: how long did a window full of it take?"""
+        if self._since < 0 or rcv_nxt >= self._full_at:
+            if self._since >= 0:
+                window_full = max(now - self._since, 1) << 3
+                if not self._rtt8 or window_full < self._rtt8:  # never more than it was: the peer may have paused
+                    self._rtt8 = window_full
+            self._since = now
+            self._full_at = rcv_nxt + rcv_wnd
+        if self.closely:
+            self.closely -= 1
+            self.until = rcv_nxt
+        else:
+            self.until = max(self._full_at, rcv_nxt + 1)
+
+    def hear_echo(self, ts_ecr: int, since: Micros, full: bool, keeps_up: bool) -> None:
+        """Text arrives that echoes `ts_ecr`, which left `since` ago; `full`: it is a segment of the peer's largest.
         `keeps_up`: the user had taken everything before."""
-        if echo > 0:
-            if not self._rtt8 or echo << 3 < self._rtt8:
-                self._rtt8 = echo << 3
-            elif keeps_up:  # else the peer may have waited for the window
-                self._rtt8 += echo - (self._rtt8 >> 3)
-        elif self._since >= 0:
-            window_full = max(now - self._since, 1) << 3
-            if not self._rtt8 or window_full < self._rtt8:  # never more than it was: the peer may have paused
-                self._rtt8 = window_full
-        self._since = now
-        self.until = rcv_nxt + max(rcv_wnd, 1)
+        if ts_ecr == self._echo:
+            return
+        self._echo = ts_ecr
+        if not full or since <= 0:
+            return
+        if not self._rtt8 or since << 3 < self._rtt8:
+            self._rtt8 = since << 3
+        elif keeps_up:  # else the peer may have waited for the window
+            self._rtt8 += since - (self._rtt8 >> 3)
 
     def taken(self, copied: Seq, queued: Octets, now: Micros) -> Octets:
-        """More than `space` came since `taken_to`. The user has everything below `copied`; `queued` octets wait.
+        """The user has everything below `copied`; `queued` octets wait.
 
         Returns what was taken in a round trip when that is more than ever before, else 0.
         """
         rtt, elapsed = self._rtt8 >> 3, now - self._taken_at
+        amount = copied - self.taken_to - queued
         if not self._rtt8 or elapsed < rtt:
             return 0
-        amount = copied - self.taken_to - queued
-        if elapsed > 2 * rtt:
-            amount = amount * rtt // elapsed  # a slow stream, or one that paused
         self.taken_to, self._taken_at = copied, now
-        if amount <= self.space:
-            return 0
-        self.space = amount
-        return amount
+        if not self.closely:
+            self.look_at = copied + self.space
+            if elapsed > 2 * rtt:
+                amount = amount * rtt // elapsed  # a slow stream, or one that paused
+        return amount if amount > self.space else 0
 
 
-def buffer_for(taken: Octets, before: Octets, beyond: Octets, most: Octets) -> Octets:
+def buffer_for(taken: Octets, before: Octets, beyond: Octets, ratio: int, most: Octets) -> Octets:
     """The receive buffer for a user who took `taken` octets in a round trip, `before` in the best one until then.
 
     The window is twice what was taken, so that losses do not close it, and more by as much as the rate is growing, so
-    that a sender in slow start finds it open a round trip later; `beyond`: octets' span of holes. The buffer is twice
-    the window, for overhead; `most` is tcp_rmem's last.
+    that a sender in slow start finds it open a round trip later; `beyond`: octets' span of holes. `ratio`: 256ths of
+    the buffer that are window; `most` is tcp_rmem's last.
     """
     window = 2 * taken
     if taken > before > 0:
         window += 2 * (window * (taken - before) // before)
-    return min(2 * (window + beyond), most)
+    return min(((window + beyond) << 8) // ratio, most)

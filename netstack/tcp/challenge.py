@@ -53,7 +53,7 @@ def send(conn: ConnectionCore, now: Micros) -> None:
     if too_soon(conn, now) or not conn.tcp.challenge_limit.allows(now):
         return
     conn.tcp.counters.mib["TcpExtTCPChallengeACK"] += 1
-    conn.acking.owe(why.ACK_CHALLENGE)
+    conn.acking.answer(why.ACK_CHALLENGE)
     conn.mark()
 
 
@@ -68,5 +68,5 @@ def answer_unacceptable(
         return
     if (seg.end == seg.seq or seg.flags & SYN) and too_soon(conn, now, counter):
         return
-    conn.acking.owe(why.ACK_DUPLICATE if seg.seq < seg.end <= conn.tcb.rcv_nxt else why.ACK_UNACCEPTABLE)
+    conn.acking.answer(why.ACK_DUPLICATE if seg.seq < seg.end <= conn.tcb.rcv_nxt else why.ACK_UNACCEPTABLE)
     conn.mark()

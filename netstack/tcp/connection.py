@@ -113,9 +113,12 @@ class Connection(UserCalls):
         if end > text:
             self.data_segs_in += 1
             if tcb.rcv_nxt >= self.window.tune.until:
-                self.measure_rtt(int.from_bytes(frame[text - 4 : text], "big") if tcb.ts_ok else 0, now)
-            data = memoryview(frame)[text:end] if end - text >= _VIEW else frame[text:end]
-            self.deliver(data, bool(flags & 8), now)
+                if tcb.ts_ok:
+                    self.hear_echo(int.from_bytes(frame[text - 4 : text], "big"), end - text, now)
+                self.window.tune.measure(tcb.rcv_nxt + end - text, tcb.rcv_wnd, now)
+            length = end - text
+            data = memoryview(frame)[text:end] if length >= _VIEW else frame[text:end]
+            self.deliver(data, length, flags & 8, now)
         else:
             self.bare_segs_in += 1
 
@@ -146,29 +149,21 @@ class Connection(UserCalls):
         elif state is not CLOSED:
             segment_arrives(self, seg, now)
 
-    def deliver(self, data: bytes | memoryview, push: bool, now: Micros) -> None:
-        """Text exactly at RCV.NXT: to the user, with whatever waited behind it."""
+    def deliver(self, data: bytes | memoryview, size: Octets, push: int, now: Micros) -> None:
+        """Text exactly at RCV.NXT: to the user, with whatever waited behind it. The segment had `size` octets, of which
+        some may have been known."""
         tcb, acking, buffer, window = self.tcb, self.acking, self.receive_buffer, self.window
-        size = len(data)
-        tcb.rcv_nxt += size
+        tcb.rcv_nxt += len(data)
         buffer.append(data)
-        acking.on_data(size, push, tcb.rcv_wnd, self.rtt.rto, self.tcp.config, now)
+        acking.on_data(size, push, tcb, self.rtt.rto, self.tcp.config, now)
         if size >= LEAST_TEXT and window.ssthresh < window.clamp:
-            window.on_data(size, acking.advmss)
+            window.on_data(size, self.packets, acking)
         if buffer.ready > self.hold_freely:
             self.tcp.memory.settle(self)
         if size < SMALL and buffer.ready > _MANY:
             self.tcp.counters.mib["TcpExtTCPRcvCollapsed"] += buffer.join_small()
-        if buffer.held:
-            known = buffer.overlap(tcb.rcv_nxt)
-            if known is not None:
-                self.note_duplicate(*known)
-            tcb.rcv_nxt = buffer.advance(tcb.rcv_nxt)
-            if not buffer.held:
-                acking.owe(why.ACK_FILLED)  # RFC 5681 4.2: at once when a segment fills the gap
-        if self.peer_fin_at is not None:
-            self.take_fin()
-            acking.owe(why.ACK_FIN)  # it came first: a gap too
+        if not self.plain:
+            self._fill_gap()
         if not self.pending:  # `notify` and `mark`, without the calls
             self.tcp.upcalls.append(self)
         self.pending |= READABLE
@@ -176,23 +171,45 @@ class Connection(UserCalls):
             self.marked = True
             self.tcp.ready.append(self)
 
-    def measure_rtt(self, ts_ecr: int, now: Micros) -> None:
-        """Text arrives whose timestamp, or whose place in the stream, tells how long a round trip is."""
-        tcb = self.tcb
-        sent_at = echoed_at(ts_ecr, tcb.ts_offset, now) if ts_ecr else None
-        echo = 0 if sent_at is None else now // 1000 * 1000 - sent_at
-        self.window.use_all()
-        self.window.tune.measure(tcb.rcv_nxt, tcb.rcv_wnd, echo, not self.receive_buffer.ready, now)
+    def _fill_gap(self) -> None:
+        """RCV.NXT moved, perhaps up to what waited behind a gap."""
+        tcb, buffer, packets, acking = self.tcb, self.receive_buffer, self.packets, self.acking
+        if packets.beyond:
+            for left, right in packets.advance(tcb.rcv_nxt):
+                self.extend_duplicate(left, right)
+            if buffer.held:
+                before = tcb.rcv_nxt
+                tcb.rcv_nxt = buffer.advance(before)
+                acking.jumps(before, tcb.rcv_nxt)
+            if not packets.beyond:
+                acking.owe(why.ACK_FILLED)  # RFC 5681 4.2: at once when a segment fills the gap
+        if self.peer_fin_at is not None:
+            self.take_fin()
+            acking.owe(why.ACK_FIN)  # it came first: a gap too
+        if buffer.recent:
+            buffer.forget_blocks(tcb.rcv_nxt, not packets.beyond)
+        if acking.compressed and not buffer.recent:
+            self.tcp.counters.mib["TcpExtTCPAckCompressed"] += acking.compressed  # the ACK that leaves now is for all
+            acking.compressed = acking.at = 0
 
-    def take_fin(self, orphan: bool = False) -> None:
-        """Eighth: the peer's FIN, once everything before it is here. `orphan`: for nobody, see there."""
+    def hear_echo(self, ts_ecr: int, length: Octets, now: Micros) -> None:
+        """Text arrives whose timestamp may tell how long a round trip is."""
+        sent_at = echoed_at(ts_ecr, self.tcb.ts_offset, now)
+        since = 0 if sent_at is None else now // 1000 * 1000 - sent_at
+        full = length >= self.acking.rcv_mss
+        self.window.tune.hear_echo(ts_ecr, since, full, not self.receive_buffer.ready)
+
+    def take_fin(self, alone: bool = False, orphan: bool = False) -> None:
+        """Eighth: the peer's FIN, once everything before it is here. `alone`: without text, and in order. `orphan`: for
+        nobody, see there."""
         tcb = self.tcb
         if self.peer_fin_at != tcb.rcv_nxt:
             return
         tcb.rcv_nxt += 1
+        self.packets.take_fin(alone)
         self.plain = False
         acking = self.acking
-        acking.scheduled = True
+        acking.scheduled = 2
         state = tcb.state
         self.move(Cause.PEER_FIN)
         if state is ESTABLISHED or state is SYN_RECEIVED:
@@ -203,6 +220,7 @@ class Connection(UserCalls):
             if not orphan:  # by itself, before what may leave now, and with what was beyond gaps (Linux)
                 segment(self, tcb.snd_nxt, b"", ACK, 1, self.tcp.now, why.ACK_FIN)
         self.receive_buffer.prune()  # beyond the FIN there is nothing
+        self.packets.forget_beyond()
         self.notify(READABLE)
         if tcb.state is TIME_WAIT:
             self.tcp.enter_time_wait(self, self.tcp.now)

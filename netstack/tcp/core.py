@@ -43,20 +43,23 @@ class ConnectionCore(Parts):
             old = left < self.tcb.rcv_nxt
             self.tcp.counters.mib["TcpExtTCPDSACKOldSent" if old else "TcpExtTCPDSACKOfoSent"] += 1
 
+    def extend_duplicate(self, left: Seq, right: Seq) -> None:
+        """Octets [left, right) arrived twice, too: one report for both if they touch, else the first one stands."""
+        known = self.duplicate
+        if known is None:
+            self.note_duplicate(left, right)
+        elif left <= known[1] and known[0] <= right:
+            self.duplicate = (min(left, known[0]), max(right, known[1]))
+
     def sack_blocks(self) -> list[tuple[Seq, Seq]]:
         """SACK blocks for the next ACK, D-SACK first."""
-        recent, fin_at = self.receive_buffer.recent, self.peer_fin_at
-        if fin_at is not None and fin_at > self.tcb.rcv_nxt:  # a FIN beyond a gap counts as an octet (Linux)
-            fin = (fin_at, fin_at + 1)
-            recent = [(left, right + (right == fin_at)) for left, right in recent]
-            if self.duplicate != fin and all(right != fin_at + 1 for _, right in recent):
-                recent.insert(1, fin)
+        recent = self.receive_buffer.recent
         return recent if self.duplicate is None else [self.duplicate, *recent]
 
     @property
     def reports_gaps(self) -> bool:
         """The next segment carries SACK blocks."""
-        return self.tcb.sack_ok and (bool(self.receive_buffer.held) or self.duplicate is not None)
+        return self.tcb.sack_ok and (bool(self.receive_buffer.recent) or self.duplicate is not None)
 
     def move(self, cause: Cause) -> None:
         """Follow one edge of the table."""
@@ -99,6 +102,7 @@ class ConnectionCore(Parts):
         """The receive window, now that its scale is settled."""
         tcb = self.tcb
         advmss = tcb.rmss - (12 if tcb.ts_ok else 0)
+        self.acking.advmss = advmss
         self.acking.rcv_mss = max(min(advmss, tcb.eff_snd_mss, tcb.rcv_wnd >> 1, self.tcp.config.default_mss), 88)
         self.window.open(tcb, advmss)
         first_guess = min(self.window.ssthresh, tcb.rcv_wnd, self.tcp.config.initial_cwnd * advmss)
@@ -186,7 +190,7 @@ class ConnectionCore(Parts):
             self.listener.forget(self)
         self.tcp.remove(self)
         self.timer_at = self.keepalive_at = self.close_at = self.acking.at = self.pace_at = 0
-        self.acking.scheduled = self.acking.due = False
+        self.acking.scheduled, self.acking.due = 0, False
         self.recovery.scoreboard.clear()
         self.send_buffer.clear()
         if not self.reset_due:  # which still tells what lies beyond gaps
@@ -206,7 +210,8 @@ class ConnectionCore(Parts):
         recovery = self.recovery
         self.plain = (
             self.tcb.state is ESTABLISHED
-            and not self.receive_buffer.held
+            and not self.packets.beyond
+            and not self.window.tight
             and recovery.ca_state == OPEN
             and not recovery.scoreboard.sacked_out
             and not recovery.scoreboard.retrans_out

@@ -376,7 +376,7 @@ class Tcp:
         self.counters.mib["TcpExtTW"] += not conn.close_at  # else it was counted in FIN-WAIT-2: see `on_fin_wait_2`
         conn.timer_at = conn.keepalive_at = conn.close_at = conn.acking.at = 0
         conn.recovery.scoreboard.clear()
-        conn.acking.due = conn.acking.scheduled = False
+        conn.acking.due, conn.acking.scheduled = False, 0
         self.connections[conn.key] = wait
         if conn.fast_open is not None:
             fast_open_client.on_end(conn, conn.fast_open)

@@ -62,8 +62,8 @@ def segment(
     if acking.quick:
         acking.on_sent(1)
     else:
-        acking.due = acking.scheduled = acking.pushed = False
-        acking.at = 0
+        acking.due = False
+        acking.scheduled = acking.pushed = acking.at = 0
     length = len(payload)
     tos = conn.options.tos
     ecn = conn.ecn
@@ -72,7 +72,7 @@ def segment(
     pointer = 0 if conn.urgent is None else conn.urgent.pointer(seq, tcb.snd_una)
     if pointer:
         flags |= URG
-    if (not conn.plain and tcb.sack_ok and (receive.held or conn.duplicate is not None)) or (
+    if (not conn.plain and tcb.sack_ok and (receive.recent or conn.duplicate is not None)) or (
         ecn is not None and ecn.option_due
     ):
         head = _head_with_more(conn, seq, flags, window, bool(length), now)
@@ -120,15 +120,18 @@ def segment(
 
 def _select_window(conn: ConnectionCore, tcb: Tcb) -> int:
     """Work out RCV.WND; returns the field that says it. A window that closes, or opens again, is counted."""
-    receive, offered = conn.receive_buffer, tcb.rcv_wnd
-    tcb.rcv_wnd = chosen = conn.window.select(tcb, receive.ready + receive.held, conn.acking.rcv_mss)
+    offered = tcb.rcv_wnd
+    if conn.no_memory:
+        conn.no_memory = False
+        chosen = 0
+    else:
+        chosen = conn.window.select(tcb, conn.packets.settle(), conn.acking)
+    tcb.rcv_wnd = chosen
+    if not chosen:
+        conn.packets.predicted = False
     if chosen != offered and not (chosen and offered):
         conn.tcp.counters.mib["TcpExtTCPFromZeroWindowAdv" if chosen else "TcpExtTCPToZeroWindowAdv"] += 1
-    field = chosen >> tcb.rcv_wscale
-    if field > 0xFFFF:
-        field = 0xFFFF
-        tcb.rcv_wnd = 0xFFFF << tcb.rcv_wscale
-    return field
+    return min(chosen >> tcb.rcv_wscale, 0xFFFF)  # RCV.WND itself may be more than the field can say (Linux)
 
 
 def _head_with_more(conn: ConnectionCore, seq: Seq, flags: int, window: int, text: bool, now: Micros) -> bytes:
@@ -142,9 +145,11 @@ def _head_with_more(conn: ConnectionCore, seq: Seq, flags: int, window: int, tex
         options = build_segment(stamps, blocks, counters, least)
     else:
         options = build_segment(stamps, blocks)
-    fin_at = conn.peer_fin_at
-    alone = fin_at is not None and fin_at > tcb.rcv_nxt and not conn.receive_buffer.held
-    conn.duplicate = (fin_at, fin_at + 1) if alone and fin_at is not None else None  # no octet: the buffer has it not
+    conn.duplicate = None
+    acking = conn.acking
+    if acking.compressed:
+        conn.tcp.counters.mib["TcpExtTCPAckCompressed"] += acking.compressed
+        acking.compressed = 0
     offset_flags = (20 + len(options)) << 10 | flags
     return _PLAIN.pack(conn.ports, seq & MASK, tcb.rcv_nxt & MASK, offset_flags, window, 0, 0) + options
 
@@ -161,7 +166,7 @@ def _block_limit(conn: ConnectionCore, text: bool) -> int:
 
 def sack_room(conn: ConnectionCore) -> Octets:
     """Octets that SACK blocks will take from a data segment."""
-    if not conn.tcb.sack_ok or not (conn.receive_buffer.held or conn.duplicate is not None):
+    if not conn.tcb.sack_ok or not (conn.receive_buffer.recent or conn.duplicate is not None):
         return 0
     blocks = min(len(conn.receive_buffer.recent) + (conn.duplicate is not None), _block_limit(conn, True))
     return 4 + 8 * blocks if blocks else 0

@@ -206,7 +206,7 @@ def on_syn_ack(conn: Connection, fast: FastOpen, seg: Arrival, now: Micros) -> b
     if seg.length:
         fast.data_acked = True
         start = seg.text
-        conn.deliver(seg.data[start : start + seg.length], bool(seg.flags & PSH), now)
+        conn.deliver(seg.data[start : start + seg.length], seg.length, seg.flags & PSH, now)
     if fast.more_waits:
         conn.acking.at = now + _ACK_WITH_DATA
         conn.arm(conn.acking.at)

@@ -24,9 +24,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netstack.units import MILLISECOND, Micros, Octets
+from netstack.units import MILLISECOND, Micros, Octets, Seq
 
 if TYPE_CHECKING:
+    from netstack.config import TcpConfig
     from netstack.tcp.core import ConnectionCore
     from netstack.tcp.demux import Tcp
 
@@ -52,6 +53,15 @@ class Memory:
         self._pressed_since: Micros = 0
         self._counted_at: Micros = -_RECOUNT
         self._used_then: Octets = 0
+
+    @property
+    def config(self) -> TcpConfig:
+        """Of the stack."""
+        return self._tcp.config
+
+    def count(self, name: str) -> None:
+        """One more of what nstat calls `name`."""
+        self._tcp.counters.mib[name] += 1
 
     @property
     def exhausted(self) -> bool:
@@ -95,6 +105,8 @@ class Memory:
     def _set_marks(self, conn: ConnectionCore) -> None:
         receive, send = conn.receive_buffer, conn.send_buffer
         held = receive.ready + receive.held
+        if conn.window.is_tight(conn.packets):
+            conn.plain = False
         conn.hold_freely = held + max(held >> 2, FREE)
         options, config = conn.options, self._tcp.config
         if self.pressed or options.sndbuf or options.notsent_lowat:
@@ -166,16 +178,36 @@ class Memory:
         high = self._tcp.config.mem[2]
         return not self.pressed or (self.used <= high and conn.charged * len(self._tcp.connections) < high)
 
-    def make_room(self, conn: ConnectionCore) -> None:
-        """What `conn` received takes more than its buffer, or than anybody has: join, then drop what is farthest."""
-        buffer, mib = conn.receive_buffer, self._tcp.counters.mib
+    def fits(self, conn: ConnectionCore, seq: Seq) -> bool:
+        """Whether a segment at `seq` may be kept. If the receive buffer is full, packets are collapsed, and then those
+        farthest beyond it are dropped (Linux). What is in order needs no share of the whole, as long as there is some.
+        """
+        in_order = seq == conn.tcb.rcv_nxt
+        packets, buffer, window = conn.packets, conn.receive_buffer, conn.window
+        rmem = packets.settle()
+        if rmem <= window.rcvbuf and ((in_order and not self.exhausted) or self.may_hold(conn)):
+            return True
+        if not rmem:
+            return False
+        mib = self._tcp.counters.mib
         mib["TcpExtPruneCalled"] += 1
-        mib["TcpExtTCPRcvCollapsed"] += buffer.collapse()
-        limit = conn.window.rcvbuf
-        goal = limit - (limit >> 3) if self.may_hold(conn) else 0
-        if buffer.gaps and buffer.charge > (limit if goal else 0):
-            buffer.prune(goal)
-            mib["TcpExtOfoPruned"] += 1
+        if rmem > window.rcvbuf:
+            window.squeeze(rmem, conn.acking)
+            if rmem > window.rcvbuf:
+                mib["TcpExtTCPRcvCollapsed"] += packets.collapse(window.ratio, window.rcvbuf)
+                buffer.collapse()
+        short = not ((in_order and not self.exhausted) or self.may_hold(conn))
+        if short or packets.settle() > window.rcvbuf:
+            kept = packets.prune(seq, window.rcvbuf, short)
+            if kept is not None:
+                buffer.cut(kept)
+                conn.duplicate = None
+                mib["TcpExtOfoPruned"] += 1
+        if packets.settle() <= window.rcvbuf and (not short or self.may_hold(conn)):
+            return True
+        mib["TcpExtRcvPruned"] += 1
+        conn.plain = False
+        return False
 
     # -- orphans -------------------------------------------------------------------------------------------------------
 

@@ -268,6 +268,7 @@ def syn_sent_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
     conn.timer_at = 0
     conn.move(Cause.PEER_SYN_ACK)
     conn.on_open(now)
+    conn.acking.last_data_at = now
     conn.rtt.settle()
     begin(recovery, now)
     fast = conn.fast_open
@@ -276,7 +277,7 @@ def syn_sent_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
         if fast is None or not fast.more_waits:
             conn.acking.owe(why.ACK_HANDSHAKE)
         else:
-            conn.acking.due = conn.acking.scheduled = False
+            conn.acking.due, conn.acking.scheduled = False, 0
         conn.mark()
 
 

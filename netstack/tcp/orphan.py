@@ -26,6 +26,7 @@ def segment_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
     """What is outside the window is acknowledged, be it a RST; in it only a FIN is welcome."""
     tcb, flags = conn.tcb, seg.flags
     conn.receive_buffer.prune()  # what lies beyond gaps will never be read
+    conn.packets.forget_beyond()
     if half_open.is_old(conn, seg, now) or not half_open.in_window(conn, seg):
         conn.drop("unacceptable", now)
         if (seg.seq < seg.end and not flags & SYN) or not challenge.too_soon(conn, now, "TcpExtTCPACKSkippedFinWait2"):

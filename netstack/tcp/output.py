@@ -39,14 +39,19 @@ def transmit(conn: ConnectionCore, now: Micros) -> None:
             _send_new(conn, now)
     acking = conn.acking
     if acking.scheduled:
-        if not acking.due:
+        if acking.scheduled > 1 and not acking.due:
+            acking.scheduled = 1
             tcb, receive = conn.tcb, conn.receive_buffer
-            held = receive.ready + receive.held
-            unacked = tcb.rcv_nxt - tcb.rcv_wup
-            # Linux waits when nobody reads and the window could not widen. Deviation: not with two segments, half free.
-            may_widen = not receive.ready or (unacked >= 2 * acking.rcv_mss and 2 * held <= conn.window.clamp)
-            may_widen = may_widen or conn.window.select(tcb, held, acking.rcv_mss) >= tcb.rcv_wnd
-            acking.decide(unacked, receive.gaps, may_widen, conn.rtt.srtt, conn.tcp.config, now)
+            wide = tcb.rcv_nxt - tcb.rcv_wup > acking.rcv_mss  # RFC 5681 4.2: at least every second full segment
+            if wide and receive.ready >= conn.options.rcvlowat and receive.ready:
+                # Not if the user is to read first, and has the window wider then (Linux).
+                wide = conn.window.select(tcb, conn.packets.settle(), acking) >= tcb.rcv_wnd
+            if wide or (acking.quick and not acking.pingpong):
+                acking.due = True
+            elif conn.packets.beyond:
+                acking.compress(tcb, conn.rtt.srtt, conn.tcp.config, now)
+            else:
+                acking.delay(conn.rtt.srtt, conn.tcp.config, now)
         if acking.due:
             send_ack(conn, now)
         elif acking.at:

@@ -14,6 +14,7 @@ from netstack.tcp.memory import FREE
 from netstack.tcp.mtu_probe import MtuProbe
 from netstack.tcp.options import SocketOptions
 from netstack.tcp.pace import Pace
+from netstack.tcp.packets import Packets
 from netstack.tcp.reassembly import ReceiveBuffer
 from netstack.tcp.recovery import Recovery
 from netstack.tcp.rto import RttEstimator
@@ -71,11 +72,13 @@ class Parts:
         "more",
         "mss_clamp",
         "mtu_probe",
+        "no_memory",
         "observer",
         "opened_at",
         "options",
         "orphaned",
         "pace_at",
+        "packets",
         "path",
         "path_mtu",
         "peer_fin_at",
@@ -137,6 +140,7 @@ class Parts:
         """`tcb.eff_snd_mss`, bounded by half the largest window a small peer ever offered."""
         self.send_buffer = SendBuffer(iss + 1)
         self.receive_buffer = ReceiveBuffer()
+        self.packets = Packets(self.tcb, self.receive_buffer)
         shortest, longest = options.rto_min or config.rto_min, options.rto_max or config.rto_max
         self.rtt = RttEstimator(config.initial_rto, shortest, longest)
         cc = tcp.congestion(options)
@@ -153,7 +157,10 @@ class Parts:
         self.hold_freely: Octets = FREE
         self.send_freely: Octets = 0
         self.orphaned = False
-        self.acking = AckPolicy(min(config.default_mss, rmss), rmss)
+        rcv_mss = min(config.default_mss, rmss)
+        self.acking = AckPolicy(rcv_mss, rmss, self.window, self.packets, path.offload)
+        self.no_memory = False
+        """Text was dropped for want of memory: the next ACK offers nothing (Linux)."""
         self.chrono = Chrono()
         self.observer: Callable[[int], None] | None = None
         self.listener: Listener | None = None

@@ -9,6 +9,7 @@ and `charge` tells what is held with its overhead, so that the connection can bo
 
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Callable
 
 from netstack.units import Octets, Seq
 
@@ -22,6 +23,9 @@ SMALL: Octets = 256
 """Chunks smaller than this, when there are many, are joined: from here on the overhead is a quarter at most."""
 _FEW = 32
 """Chunks that are left alone, however small."""
+_MOST_BLOCKS = 4
+_EXPECTED_BLOCKS = 2
+"""A SACK block beyond these may not fit an ACK any more when the next one comes."""
 
 
 class Range:
@@ -38,7 +42,7 @@ class Range:
 class ReceiveBuffer:
     """In-order chunks (`ready` octets) and disjoint out-of-order ranges sorted by sequence number."""
 
-    __slots__ = ("_lefts", "_parts", "_ranges", "chunks", "held", "out_of_order", "ready", "recent")
+    __slots__ = ("_lefts", "_parts", "_ranges", "before_change", "chunks", "held", "out_of_order", "ready", "recent")
 
     def __init__(self) -> None:
         self.chunks: deque[Chunk] = deque()
@@ -54,6 +58,8 @@ class ReceiveBuffer:
         """Segments that came with a gap before them, ever."""
         self.recent: list[tuple[Seq, Seq]] = []
         """SACK blocks, the one that changed last first (RFC 2018 4)."""
+        self.before_change: Callable[[], object] | None = None
+        """To be called before chunks in order are split or joined."""
 
     @property
     def charge(self) -> Octets:
@@ -75,6 +81,8 @@ class ReceiveBuffer:
         count = len(chunks)
         if count <= _FEW + self.ready // SMALL:
             return 0
+        if self.before_change is not None:
+            self.before_change()
         joined = b"".join(chunks)
         chunks.clear()
         chunks.append(joined)
@@ -93,20 +101,19 @@ class ReceiveBuffer:
 
     # -- beyond a gap --------------------------------------------------------------------------------------------------
 
-    def hold(self, seq: Seq, data: bytes) -> tuple[Seq, Seq] | None:
-        """Octets beyond RCV.NXT. Returns the first range that was already held (for a D-SACK), or None."""
-        left, right = seq, seq + len(data)
+    def hold(self, seq: Seq, data: bytes, fin: int = 0) -> None:
+        """Octets beyond RCV.NXT; `fin`: 1 if the peer's FIN follows them."""
         self.out_of_order += 1
+        right = seq + len(data)
+        if data:
+            self._insert(seq, right, data)
+        self._note(seq, right + fin)
+
+    def _insert(self, left: Seq, right: Seq, data: bytes) -> None:
         lefts, ranges = self._lefts, self._ranges
-        duplicate: tuple[Seq, Seq] | None = None
         i = bisect_right(lefts, left) - 1
         if i >= 0 and ranges[i].right >= left:
             target = ranges[i]
-            if target.right >= right:
-                self._note(target)
-                return left, right
-            if target.right > left:
-                duplicate = (left, target.right)
         else:
             i += 1
             target = Range(left)
@@ -122,15 +129,11 @@ class ReceiveBuffer:
                 target.right = stop
             if following is None or following.left > stop:
                 break
-            if stop < right and duplicate is None:
-                duplicate = (stop, min(following.right, right))
             target.parts += following.parts
             target.right = following.right
             del ranges[i + 1], lefts[i + 1]
         if right - left < SMALL:
             self._join_parts(target)
-        self._note(target)
-        return duplicate
 
     def _join_parts(self, target: Range) -> None:
         count = len(target.parts)
@@ -138,15 +141,30 @@ class ReceiveBuffer:
             target.parts = [b"".join(target.parts)]
             self._parts -= count - 1
 
-    def _note(self, target: Range) -> None:
-        """Put `target` first among the SACK blocks; those that are part of it now are gone."""
-        left, right = target.left, target.right
-        self.recent = [(left, right), *[(a, b) for a, b in self.recent if b < left or a > right][:3]]
+    def comes_late(self, left: Seq, right: Seq) -> bool:
+        """[left, right) touches none of the first two SACK blocks: an ACK that waits for more should leave before."""
+        return not any(left <= b and a <= right for a, b in self.recent[:_EXPECTED_BLOCKS]) and (
+            len(self.recent) >= _EXPECTED_BLOCKS
+        )
 
-    def overlap(self, rcv_nxt: Seq) -> tuple[Seq, Seq] | None:
-        """What was held already of the text that just took RCV.NXT to `rcv_nxt` (the first of it, for a D-SACK)."""
-        first = self._ranges[0]
-        return (first.left, min(first.right, rcv_nxt)) if first.left < rcv_nxt else None
+    def _note(self, left: Seq, right: Seq) -> None:
+        """[left, right) arrived: its SACK block comes first, joined with those that it touches (RFC 2018 4).
+
+        Like Linux this goes by the blocks that are remembered, four at most; a range that was forgotten comes back in
+        pieces.
+        """
+        blocks = self.recent
+        at = next((i for i, (a, b) in enumerate(blocks) if left <= b and a <= right), None)
+        if at is None:
+            del blocks[_MOST_BLOCKS - 1 :]
+        else:
+            a, b = blocks.pop(at)
+            left, right = min(a, left), max(b, right)
+            for a, b in blocks.copy():
+                if left <= b and a <= right:
+                    left, right = min(a, left), max(b, right)
+                    blocks.remove((a, b))
+        blocks.insert(0, (left, right))
 
     def advance(self, rcv_nxt: Seq) -> Seq:
         """RCV.NXT reached `rcv_nxt`: move every range that now is in order to the user. Returns the new RCV.NXT."""
@@ -170,8 +188,28 @@ class ReceiveBuffer:
                 self.ready += len(chunk)
         if n:
             del ranges[:n], self._lefts[:n]
-            self.recent = [(a, b) for a, b in self.recent if a > rcv_nxt]
         return rcv_nxt
+
+    def forget_blocks(self, rcv_nxt: Seq, all_filled: bool) -> None:
+        """SACK blocks that RCV.NXT has reached say nothing any more; none does when no gap is left."""
+        self.recent = [] if all_filled else [(a, b) for a, b in self.recent if a > rcv_nxt]
+
+    def cut(self, end: Seq) -> None:
+        """Forget octets beyond a gap from `end` on, and what SACK said (RFC 2018 8, reneging)."""
+        ranges = self._ranges
+        while ranges and ranges[-1].right > end:
+            target = ranges[-1]
+            self.held -= target.right - target.left
+            self._parts -= len(target.parts)
+            if target.left >= end:
+                ranges.pop()
+                self._lefts.pop()
+                continue
+            target.parts = [b"".join(target.parts)[: end - target.left]]
+            target.right = end
+            self.held += end - target.left
+            self._parts += 1
+        self.recent = []
 
     def prune(self, goal: Octets = 0) -> None:
         """Forget octets beyond a gap, the farthest first, until `charge` is `goal` at most.
@@ -219,6 +257,8 @@ class ReceiveBuffer:
             data = b"".join(chunks)
             chunks.clear()
             return data
+        if self.before_change is not None:
+            self.before_change()
         parts: list[Chunk] = []
         missing = limit
         while missing:

@@ -140,7 +140,7 @@ def transmit(conn: ConnectionCore, now: Micros) -> None:
 
 
 def why_acked(conn: ConnectionCore) -> str:
-    """Why the connection would now send an ACK that nothing carries, in the order of `AckPolicy.decide`."""
+    """Why the connection would now send an ACK that nothing carries, in the order of `AckPolicy`."""
     acking, tcb = conn.acking, conn.tcb
     if acking.reason:
         return acking.reason

@@ -109,9 +109,9 @@ def expire(conn: ConnectionCore, now: Micros) -> None:
     if acking.at and now >= acking.at:
         if watched:
             report.fired(conn, report.DELAYED_ACK, now)
-        acking.on_timer(conn.rtt.rto, conn.tcp.config)
-        if acking.due:
+        if acking.on_timer(conn.rtt.rto, conn.tcp.config):
             conn.tcp.counters.mib["TcpExtDelayedACKs"] += 1
+        if acking.due:
             conn.mark()
     if conn.timer_at and now >= conn.timer_at:
         kind = conn.timer

@@ -5,11 +5,11 @@ from __future__ import annotations
 from errno import EPIPE
 
 from netstack.tcp import report, send_room, urgent, why, write_queue
-from netstack.tcp.autotune import buffer_for
 from netstack.tcp.core import ConnectionCore
 from netstack.tcp.modelled import begin, choose
 from netstack.tcp.pace import Pace
 from netstack.tcp.state import (
+    CLOSE_WAIT,
     CLOSED,
     CLOSING,
     ESTABLISHED,
@@ -33,6 +33,13 @@ class UserCalls(ConnectionCore):
         """Octets in order that wait for the user."""
         ready = self.receive_buffer.ready
         return ready - urgent.in_the_way(self, self.urgent) if self.urgent is not None and ready else ready
+
+    @property
+    def crowded(self) -> bool:
+        """The user should read, however little there is: no more comes, or only little (Linux)."""
+        tcb, rcvbuf = self.tcb, self.window.rcvbuf
+        room = tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt
+        return room <= self.acking.rcv_mss or self.packets.settle() > rcvbuf - (rcvbuf >> 3)
 
     @property
     def eof(self) -> bool:
@@ -116,11 +123,16 @@ class UserCalls(ConnectionCore):
         if self.urgent is not None:
             limit = urgent.before_mark(self, self.urgent, limit)
         if not buffer.ready:
-            return b"" if self.eof else None
+            if self.eof:
+                self.packets.fin_waits = 0
+                return b""
+            return None
         data = buffer.read(limit)
+        if not self.plain and not buffer.ready:
+            self.packets.fin_waits = 0
         if self.urgent is not None:
             urgent.passed(self, self.urgent)
-        self._taken()
+        self._taken(len(data))
         if self.tcp.events is not None:
             report.changes(self, self.tcp.now)
         return data
@@ -138,52 +150,53 @@ class UserCalls(ConnectionCore):
         """What `recv` would return, left where it is."""
         if not self.readable:
             return b"" if self.eof else None
+        self._acknowledge()  # what was looked at counts as read here (Linux)
         if self.urgent is not None and urgent.in_the_way(self, self.urgent):
             return self.receive_buffer.peek(limit + 1)[1:]
         if self.urgent is not None:
             limit = urgent.before_mark(self, self.urgent, limit)
         return self.receive_buffer.peek(limit)
 
-    def _taken(self) -> None:
+    def _taken(self, size: Octets) -> None:
         """The user read: an owed ACK may go, and a window that doubled is announced (3.8.6.2.2)."""
-        tcb, acking, tcp = self.tcb, self.acking, self.tcp
-        if not self.plain and not tcb.state.can_receive:
-            return
-        buffer, tune = self.receive_buffer, self.window.tune
-        if tcb.rcv_nxt - tune.taken_to > tune.space:
-            before = tune.space
-            taken = tune.taken(tcb.rcv_nxt - buffer.ready, buffer.ready, tcp.now)
+        tcb, tune = self.tcb, self.window.tune
+        if tcb.rcv_nxt > tune.look_at:
+            end = tcb.rcv_nxt - self.packets.fin
+            copied = end - self.receive_buffer.ready
+            if tune.closely:  # Linux looks after each packet that a read takes, of which the first counts
+                copied = min(copied, self.packets.end_of_first(copied - size))
+            taken = tune.taken(copied, tcb.rcv_nxt - copied, self.tcp.now)
             if taken:
-                self.grow_buffer(taken, before)
+                self.grow_buffer(taken)
+        self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        """After a read: is it time for an ACK?"""
+        tcb, acking = self.tcb, self.acking
+        unacked = tcb.rcv_nxt - tcb.rcv_wup
         if acking.scheduled:
-            if tcb.rcv_nxt - tcb.rcv_wup > acking.rcv_mss or (
-                acking.pushed and not acking.pingpong and not buffer.ready
+            if unacked > acking.rcv_mss or (
+                acking.pushed and (acking.pushed > 1 or not acking.pingpong) and not self.packets.settle()
             ):
                 acking.due = True
+                self.mark()
+                return
             if not self.marked:
                 self.mark()
-            return
-        remains = tcb.rcv_wup + tcb.rcv_wnd - tcb.rcv_nxt
-        if 2 * remains <= self.window.clamp:
-            window = self.window.select(tcb, buffer.ready + buffer.held, acking.rcv_mss)
+        if 2 * (tcb.rcv_wnd - unacked) <= self.window.clamp and (self.plain or tcb.state.can_receive):
+            remains = max(tcb.rcv_wnd - unacked, 0)
+            window = self.window.select(tcb, self.packets.settle(), acking)
             if window and window >= 2 * remains:
-                acking.owe(why.ACK_WINDOW)
+                acking.answer(why.ACK_WINDOW)
                 self.mark()
 
-    def grow_buffer(self, taken: Octets, before: Octets) -> None:
-        """Fit the receive buffer to a user who took `taken` octets in a round trip, `before` in the best one before it.
-
-        Not when SO_RCVBUF fixed it.
-        """
-        window, buffer, tcp = self.window, self.receive_buffer, self.tcp
-        if window.locked or self.user_gone or not tcp.config.moderate_rcvbuf:
+    def grow_buffer(self, taken: Octets) -> None:
+        """Fit the receive buffer to a user who took `taken` octets in a round trip."""
+        tcp = self.tcp
+        if self.user_gone or self.listener is not None or (tcp.memory.pressed and tcp.memory.persists()):
             return
-        if tcp.memory.pressed and tcp.memory.persists():
-            return
-        beyond = buffer.highest - self.tcb.rcv_nxt if buffer.gaps else 0
-        rcvbuf = buffer_for(taken, before, beyond, tcp.config.rmem[2])
-        if rcvbuf > window.rcvbuf:
-            window.resize(rcvbuf)
+        beyond = self.packets.beyond
+        self.window.fit(taken, beyond[-1].end - self.tcb.rcv_nxt if beyond else 0)
 
     def shutdown(self) -> None:
         """No more sending: a FIN follows what is queued (3.10.4 CLOSE, of which half closes half the connection)."""
@@ -205,6 +218,7 @@ class UserCalls(ConnectionCore):
             return
         self.user_gone = True
         self.observer = None
+        self.packets.fin_waits = 0
         state = self.tcb.state
         if state is CLOSED or state is TIME_WAIT:
             return
@@ -235,7 +249,7 @@ class UserCalls(ConnectionCore):
 
     def choose_clamp(self) -> None:
         """TCP_WINDOW_CLAMP was set."""
-        self.window.choose_clamp(self.options.window_clamp, self.tcb)
+        self.window.set_clamp(self.options.window_clamp, self.tcb.rcv_wnd)
 
     def options_changed(self, quickack: bool = False) -> None:
         """`options` was written to: what depends on them follows at once. `quickack`: TCP_QUICKACK was one of them."""
@@ -243,10 +257,11 @@ class UserCalls(ConnectionCore):
         self.send_freely = 0
         if quickack:
             acking.pingpong = not options.quickack
-            tcb, buffer = self.tcb, self.receive_buffer
-            drained = tcb.state is ESTABLISHED and not buffer.ready and not buffer.held
-            if options.quickack and acking.scheduled and (drained or tcb.rcv_nxt - tcb.rcv_wup > acking.rcv_mss):
-                acking.owe(why.ACK_QUICK)
+            if options.quickack and acking.scheduled and self.tcb.state in (ESTABLISHED, CLOSE_WAIT):
+                acking.pushed = acking.pushed or 1
+                self._acknowledge()
+                if acking.due:
+                    acking.reason = why.ACK_QUICK
         if not options.keepalive:
             self.keepalive_at = 0
         elif not self.keepalive_at and self.tcb.state.synchronized:
@@ -258,9 +273,11 @@ class UserCalls(ConnectionCore):
         self.rtt.rto_max = options.rto_max or self.tcp.config.rto_max
         self.rtt.rto_min = options.rto_min or self.tcp.config.rto_min
         window = self.window
-        if options.rcvbuf and options.rcvbuf != window.rcvbuf:
-            window.resize(options.rcvbuf)
+        if options.rcvbuf:
             window.locked = True
+            if options.rcvbuf != window.rcvbuf:
+                window.resize(options.rcvbuf)
+                self.plain = self.plain and not window.tight
         recovery = self.recovery
         if options.congestion and options.congestion != recovery.cc.name:
             old, new = recovery.cc, self.tcp.congestion(options)

@@ -65,11 +65,13 @@ def test_more_holes_than_pieces_are_worth(victim, length, step, backwards):
         for seq in reversed(seqs) if backwards else seqs:
             crumb(victim, seq, length)
 
+    victim.conn.options.rcvbuf = RCVBUF  # else it grows, as Linux's does, up to tcp_rmem's last
+    victim.conn.options_changed()
     assert kept(victim, send) < 2 * RCVBUF
     blocks = victim.conn.receive_buffer.blocks()
     assert blocks[0] == (victim.conn.tcb.irs + 10, victim.conn.tcb.irs + 10 + length)
-    assert victim.conn.receive_buffer.recent[0][1] <= blocks[-1][1]
-    assert victim.mib["TcpExtOfoPruned"]
+    assert all(block in blocks for block in victim.conn.receive_buffer.recent)
+    assert victim.mib["TcpExtOfoPruned" if backwards else "TcpExtTCPOFODrop"]
     for seq in range(1, 35_001, 1_000):
         crumb(victim, seq, 1_000)
     assert victim.conn.recv(1 << 20) == octets_at(1, 35_000)

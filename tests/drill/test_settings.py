@@ -156,7 +156,6 @@ def test_settings_become_configuration_in_its_units():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("tcp_shrink_window", "1"),
         ("tcp_rmem", "1 2"),
         ("tcp_sack", "yes"),
         ("tcp_congestion_control", "no-such-algorithm"),

@@ -122,6 +122,7 @@ def test_alternative_backoff(algorithm):  # RFC 8511 3.1: gentler for marks, not
             pair = Pair(ASK, {"abe": abe, "congestion_control": algorithm})
             ours, theirs = pair.open()
             pair.transfer(theirs, ours, 200_000, 10 * SECOND)
+            pair.run(100 * MILLISECOND)  # for the last ACKs
             before = theirs.recovery.cc.cwnd
             once = [True]
 

@@ -170,7 +170,7 @@ def test_everything_queued_is_worth_sending(wire):  # 3.8.6.2.1 (2)
 
 def fill(wire, octets, segment=1460):
     """The peer sends this much, which nobody reads; all of it is acknowledged."""
-    wire.established(rcvbuf=11_680)  # a window of 4 segments
+    wire.established(rcvbuf=11_680)  # a window of 4 segments, and of 5 when those are seen to be full
     for left in range(1, octets, segment):
         wire.rx(f". {left}:{left + segment}({segment}) ack 1").take()
     wire.after(200 * MILLISECOND).take()
@@ -179,60 +179,62 @@ def fill(wire, octets, segment=1460):
 
 def test_unread_data_closes_the_window(wire):  # 3.8.6: and the right edge stays where it is
     wire.established(rcvbuf=11_680)
-    wire.rx(". 1:1461(1460) ack 1").tx(". 1:1(0) ack 1461 win 4380")
-    wire.rx(". 1461:2921(1460) ack 1").tx(". 1:1(0) ack 2921 win 2920")
-    wire.rx("P. 2921:5841(2920) ack 1").after(40 * MILLISECOND).tx(". 1:1(0) ack 5841 win 0")
-    assert wire.conn.readable == 5840
+    wire.rx(". 1:1461(1460) ack 1").tx(". 1:1(0) ack 1461 win 5840")
+    wire.rx(". 1461:2921(1460) ack 1").tx(". 1:1(0) ack 2921 win 4380")
+    wire.rx(". 2921:4381(1460) ack 1").tx(". 1:1(0) ack 4381 win 2920")
+    wire.rx(". 4381:5841(1460) ack 1").rx("P. 5841:7301(1460) ack 1")
+    wire.after(40 * MILLISECOND).tx(". 1:1(0) ack 7301 win 0")
+    assert wire.conn.readable == 7300
 
 
 def test_text_beyond_a_closed_window_is_refused_and_answered(wire):  # 3.10.7.4 first, seventh
-    fill(wire, 5840).rx("P. 5841:7301(1460) ack 1").tx(". 1:1(0) ack 5841 win 0")
-    assert wire.conn.readable == 5840
+    fill(wire, 7300).rx("P. 7301:8761(1460) ack 1").tx(". 1:1(0) ack 7301 win 0")
+    assert wire.conn.readable == 7300
     assert wire.mib["TcpExtBeyondWindow"] == 1
 
 
 def test_window_probe_of_one_octet_is_answered(wire):  # 3.8.6.1 MUST-35's other side
-    fill(wire, 5840).after(1 * SECOND).rx("P. 5841:5842(1) ack 1").tx(". 1:1(0) ack 5841 win 0")
+    fill(wire, 7300).after(1 * SECOND).rx("P. 7301:7302(1) ack 1").tx(". 1:1(0) ack 7301 win 0")
 
 
 def test_window_probe_as_linux_sends_it_is_answered(wire):
-    fill(wire, 5840).after(1 * SECOND).rx(". 5840:5840(0) ack 1").tx(". 1:1(0) ack 5841 win 0")
+    fill(wire, 7300).after(1 * SECOND).rx(". 7300:7300(0) ack 1").tx(". 1:1(0) ack 7301 win 0")
 
 
 def test_ack_on_refused_text_is_heard(wire):  # 3.10.7.4: a closed window must not stop our side (MUST-66)
-    fill(wire, 5840).send(100).tx("P. 1:101(100) ack 5841 win 0")
-    wire.rx("P. 5841:7301(1460) ack 101").tx(". 101:101(0) ack 5841")
+    fill(wire, 7300).send(100).tx("P. 1:101(100) ack 7301 win 0")
+    wire.rx("P. 7301:8761(1460) ack 101").tx(". 101:101(0) ack 7301")
     assert wire.conn.tcb.snd_una - wire.conn.tcb.iss == 101
 
 
 def test_text_beyond_the_window_is_refused_while_something_is_unread(wire):  # Linux: all of it, not the part outside
-    fill(wire, 4380).rx("P. 4381:6381(2000) ack 1").tx(". 1:1(0) ack 4381 win 1460").recv(4380)
-    wire.tx(". 1:1(0) ack 4381 win 5840").rx("P. 4381:6381(2000) ack 1").next().tx(". 1:1(0) ack 6381")
+    fill(wire, 5840).rx("P. 5841:7841(2000) ack 1").tx(". 1:1(0) ack 5841 win 1460").recv(5840)
+    wire.tx(". 1:1(0) ack 5841 win 5840").rx("P. 5841:7841(2000) ack 1").next().tx(". 1:1(0) ack 7841")
 
 
 def test_text_beyond_the_window_is_taken_whole_by_a_user_who_waits(wire):  # Linux
-    wire.established(rcvbuf=11_680).rx("P. 1:7001(7000) ack 1").tx(". 1:1(0) ack 7001 win 0").recv(7000)
+    wire.established(rcvbuf=11_680).rx("P. 1:7001(7000) ack 1").next().tx(". 1:1(0) ack 7001 win 1460").recv(7000)
     wire.tx(". 1:1(0) ack 7001 win 5840")
 
 
 def test_fin_beyond_the_window_does_not_count(wire):  # 3.10.7.4: refused with the text
-    fill(wire, 4380).rx("FP. 4381:6381(2000) ack 1").tx(". 1:1(0) ack 4381 win 1460").state(ESTABLISHED).recv(4380)
-    wire.tx(". 1:1(0) ack 4381 win 5840").rx("FP. 4381:6381(2000) ack 1").next().tx(". 1:1(0) ack 6382").recv(2000)
+    fill(wire, 5840).rx("FP. 5841:7841(2000) ack 1").tx(". 1:1(0) ack 5841 win 1460").state(ESTABLISHED).recv(5840)
+    wire.tx(". 1:1(0) ack 5841 win 5840").rx("FP. 5841:7841(2000) ack 1").next().tx(". 1:1(0) ack 7842").recv(2000)
 
 
 def test_bare_fin_is_taken_although_the_window_is_closed(wire):  # it needs no room; Linux does so too
-    fill(wire, 5840).rx("F. 5841:5841(0) ack 1").next().tx(". 1:1(0) ack 5842").recv(5840)
+    fill(wire, 7300).rx("F. 7301:7301(0) ack 1").next().tx(". 1:1(0) ack 7302").recv(7300)
     assert wire.conn.eof
 
 
 def test_reading_everything_announces_the_window(wire):  # 3.8.6.2.2
-    fill(wire, 5840).recv(5840).tx(". 1:1(0) ack 5841 win 5840").quiet()
+    fill(wire, 7300).recv(7300).tx(". 1:1(0) ack 7301 win 5840").quiet()
 
 
 def test_reading_a_little_does_not(wire):  # 3.8.6.2.2: not before min(segment, half the buffer) is free
-    fill(wire, 5840).recv(100, limit=100).quiet().recv(1359, limit=1359).quiet()
-    wire.recv(1, limit=1).tx(". 1:1(0) ack 5841 win 1460")
-    wire.recv(1460, limit=1460).tx(". 1:1(0) ack 5841 win 2920")
+    fill(wire, 7300).recv(100, limit=100).quiet().recv(1359, limit=1359).quiet()  # a packet is freed as a whole
+    wire.recv(1, limit=1).tx(". 1:1(0) ack 7301 win 1460")
+    wire.recv(1460, limit=1460).tx(". 1:1(0) ack 7301 win 2920")
 
 
 def test_right_edge_never_moves_left(wire):  # 3.8.6: the rig asserts it on every segment that leaves
@@ -290,6 +292,6 @@ def test_observer_is_told_of_data_once_a_turn(wire):
 
 @pytest.mark.parametrize("size", [1, 100, 1459])
 def test_held_data_counts_against_the_window(wire, size):  # what is beyond a gap takes room too
-    wire.established(rcvbuf=11_680).rx(f". 1461:{1461 + size}({size}) ack 1").tx(". 1:1(0) ack 1 win 5840")
-    wire.rx(". 1:1461(1460) ack 1").tx(f". 1:1(0) ack {1461 + size} win {5840 - 1460 - size}").recv(1460 + size)
+    wire.established(rcvbuf=11_680).rx(f". 2921:{2921 + size}({size}) ack 1").tx(". 1:1(0) ack 1 win 5840")
+    wire.rx(". 1:1461(1460) ack 1").tx(". 1:1(0) ack 1461 win 4380").recv(1460)  # 5840, if nothing were
     wire.take()

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from netstack.tcp.reassembly import ReceiveBuffer
 from netstack.tcp.state import CLOSE_WAIT
-from tests.script import Wire, octets_at
+from tests.script import FULL, Wire, octets_at
 
 SACK = "mss 1460,nop,nop,sackOK"
 
@@ -19,7 +19,7 @@ def test_gap_is_filled(wire):
 
 
 def test_sack_reports_what_lies_beyond_the_gap_newest_first(wire):  # RFC 2018 4
-    wire.established(syn=SACK)
+    wire.setup(comp_sack_nr=0).established(syn=SACK)
     wire.rx("P. 101:201(100) ack 1").tx(". 1:1(0) ack 1 <sack 101:201>")
     wire.rx("P. 301:401(100) ack 1").tx(". 1:1(0) ack 1 <sack 301:401 101:201>")
     wire.rx("P. 501:601(100) ack 1").tx(". 1:1(0) ack 1 <sack 501:601 301:401 101:201>")
@@ -28,8 +28,28 @@ def test_sack_reports_what_lies_beyond_the_gap_newest_first(wire):  # RFC 2018 4
     wire.rx("P. 1:101(100) ack 1").tx(". 1:1(0) ack 601 <>").recv(600)
 
 
+def test_from_the_fourth_on_duplicate_acks_wait_for_each_other(wire):  # Linux: 1 ms, or a twentieth of an RTT
+    wire.established(syn=FULL).rx(". 1:1001(1000) ack 1").take()
+    wire.recv(1000).conn.acking.quick = 0
+    wire.conn.window.ssthresh = wire.conn.window.clamp  # else it grows, and that is told at once
+    for left in (2001, 3001, 4001):
+        wire.rx(f". {left}:{left + 1000}(1000) ack 1")
+        assert wire.take() == [f". 1:1(0) ack 1001 <sack 2001:{left + 1000}>"]
+    for left in (5001, 6001, 7001):
+        wire.rx(f". {left}:{left + 1000}(1000) ack 1").quiet()
+    wire.quiet(1099).after(1)
+    assert wire.take() == [". 1:1(0) ack 1001 <sack 2001:8001>"]
+    assert wire.mib["TcpExtTCPAckCompressed"] == 2
+    wire.rx(". 9001:10001(1000) ack 1").quiet()
+    wire.rx(". 11001:12001(1000) ack 1")  # a third block: what waited is told, before it might be pushed out
+    assert wire.take() == [". 1:1(0) ack 1001 <sack 9001:10001 2001:8001>"]
+    wire.rx(". 1001:2001(1000) ack 1")  # more than a segment: at once
+    assert wire.take() == [". 1:1(0) ack 8001 <sack 11001:12001 9001:10001>"]
+    wire.recv(7000)
+
+
 def test_at_most_four_blocks_fit(wire):  # RFC 2018 3
-    wire.established(syn=SACK)
+    wire.setup(comp_sack_nr=0).established(syn=SACK)
     for i in range(6):
         left = 101 + 200 * i
         wire.rx(f"P. {left}:{left + 100}(100) ack 1").take()
@@ -37,7 +57,7 @@ def test_at_most_four_blocks_fit(wire):  # RFC 2018 3
 
 
 def test_three_beside_timestamps(wire):  # RFC 2018 3, RFC 7323
-    wire.established(syn="mss 1460,sackOK,TS,nop,wscale 7")
+    wire.setup(comp_sack_nr=0).established(syn="mss 1460,sackOK,TS,nop,wscale 7")
     for i in range(4):
         left = 101 + 200 * i
         wire.rx(f"P. {left}:{left + 100}(100) ack 1").take()
@@ -82,7 +102,7 @@ def test_first_copy_wins(wire):  # the choice is ours (3.10.7.4); Linux's
 
 
 def test_segments_of_one_octet_in_reverse(wire):
-    wire.established(syn=SACK)
+    wire.setup(comp_sack_nr=0).established(syn=SACK)
     for seq in range(20, 1, -1):
         wire.rx(f"P. {seq}:{seq + 1}(1) ack 1").tx(f". 1:1(0) ack 1 <sack {seq}:21>")
     wire.rx("P. 1:2(1) ack 1").tx(". 1:1(0) ack 21").recv(20)

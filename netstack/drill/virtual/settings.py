@@ -29,6 +29,8 @@ _OTHER_NAMES = {
     "net.core.rmem_max": "rmem_max",
     "net.core.wmem_max": "wmem_max",
     "net.ipv4.ip_local_port_range": "port_range",
+    "net.ipv4.tcp_comp_sack_delay_ns": "comp_sack_delay",
+    "net.ipv4.tcp_comp_sack_slack_ns": "comp_sack_slack",
     "net.ipv4.tcp_rto_min_us": "rto_min",
     "net.ipv4.tcp_rto_max_ms": "rto_max",
     "net.ipv4.tcp_rto_initial_us": "initial_rto",
@@ -55,7 +57,6 @@ _ABSENT: dict[str, set[str]] = {
     "net.ipv4.tcp_tw_recycle": {"0"},
     "net.ipv4.tcp_plb_enabled": {"0"},
     "net.ipv4.tcp_reflect_tos": {"0"},
-    "net.ipv4.tcp_shrink_window": {"0"},
     "net.ipv4.tcp_thin_dupack": {"0"},
     "net.ipv4.tcp_thin_linear_timeouts": {"0"},
     "net.ipv4.tcp_workaround_signed_windows": {"0"},
@@ -139,4 +140,6 @@ def _value(name: str, field: str, current: Any, text: str) -> Any:
         raise Unsupported(f"{name}={text}")
     if isinstance(current, bool):
         return numbers[0] != 0
+    if name.endswith("_ns"):
+        return numbers[0] // 1000
     return numbers[0] * (MILLISECOND if name.endswith("_ms") else _UNITS.get(field, 1))
