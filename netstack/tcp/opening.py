@@ -273,10 +273,10 @@ def syn_sent_arrives(conn: Connection, seg: Arrival, now: Micros) -> None:
     begin(recovery, now)
     fast = conn.fast_open
     if fast is None or not fast_open_client.on_syn_ack(conn, fast, seg, now):
-        conn.acking.enter_quick(16, tcb.rcv_wnd)
         if fast is None or not fast.more_waits:
-            conn.acking.owe(why.ACK_HANDSHAKE)
+            conn.acking.answer(why.ACK_HANDSHAKE)  # the first text that comes decides how many are quick
         else:
+            conn.acking.enter_quick(16, tcb.rcv_wnd)
             conn.acking.due, conn.acking.scheduled = False, 0
         conn.mark()
 
