@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -82,8 +83,12 @@ def _run_all(paths: list[Path], against: str, wishes: Wishes, jobs: int) -> Iter
         yield from (run_file(path, against, wishes) for path in paths)
         return
     with ProcessPoolExecutor(min(jobs, len(paths))) as pool:
-        count = len(paths)
-        yield from pool.map(run_file, paths, [against] * count, [wishes] * count)
+        running = [(path, pool.submit(run_file, path, against, wishes)) for path in paths]
+        for path, future in running:
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                yield Outcome(str(path), FAILED, 0, "not run to its end: a process that runs scripts died")
 
 
 def run_file(path: Path, against: str, wishes: Wishes) -> Outcome:

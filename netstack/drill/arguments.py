@@ -3,6 +3,7 @@
 import ipaddress
 from struct import Struct
 
+from netstack.drill.freebsd import ALGORITHMS
 from netstack.drill.host import Address
 from netstack.drill.nodes import Apply, Array, Call, Expression, Symbols, Text, Unspecified
 from netstack.drill.nodes import Struct as Braces
@@ -121,6 +122,8 @@ def option_value(item: Expression, length: Expression) -> bytes:
     """The octets that setsockopt hands over."""
     octets = 4 if isinstance(length, Unspecified) else integer(length)
     match item:
+        case Text(text) | Array((Text(text),)) if text in ALGORITHMS:
+            return ALGORITHMS[text].encode()
         case Text(text) | Array((Text(text),)):
             return text.encode()[:octets] if octets > 0 else text.encode()
         case Braces():
@@ -161,7 +164,7 @@ def option_differs(item: Expression, got: bytes) -> str:
             return ""
         case Text(name) | Array((Text(name),)):
             text = got.split(b"\0")[0].decode("latin-1")
-            return "" if text == name else f'expected "{name}", got "{text}"'
+            return "" if text == ALGORITHMS.get(name, name) else f'expected "{name}", got "{text}"'
         case Array((Unspecified(),)) | Array(()):
             return ""
         case Braces():

@@ -94,7 +94,6 @@ _NUMBERS: dict[str, Translation] = {
     "insecure_rst": _only(0),
     "insecure_syn": _only(0),
 }
-_ALGORITHMS = {"newreno": "reno"}
 
 
 def translated(name: str, value: str) -> dict[str, str]:
@@ -110,7 +109,7 @@ def translated(name: str, value: str) -> dict[str, str]:
         return {"net.core.rmem_max": value, "net.core.wmem_max": value}
     short = name.removeprefix(_TCP)
     if short == "cc.algorithm":
-        return {_LINUX + "congestion_control": _ALGORITHMS.get(value, value)}
+        return {_LINUX + "congestion_control": ALGORITHMS.get(value, value)}
     if short not in _NUMBERS:
         return {name: value}
     try:
@@ -128,6 +127,8 @@ ALIASES = {
 }  # fmt: skip
 """FreeBSD's names for what Linux has under others."""
 
+ALGORITHMS = {"newreno": "reno"}
+"""Congestion control by FreeBSD's name, where Linux has another for it."""
 WITHOUT_EFFECT = {
     "SO_NOSIGPIPE", "SO_NO_OFFLOAD", "SO_NO_DDP", "SO_USELOOPBACK", "SO_SETFIB", "SO_USER_COOKIE", "SO_TS_CLOCK",
     "TCP_FUNCTION_BLK", "TCP_FUNCTION_ALIAS", "TCP_LOG", "TCP_LOGBUF", "TCP_LOGID", "TCP_LOGDUMP", "TCP_LOGDUMPID",

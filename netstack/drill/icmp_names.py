@@ -4,6 +4,8 @@ V4_TYPES = {
     "echo_reply": 0,
     "unreachable": 3,
     "dst_unreachable": 3,
+    "dest_unreachable": 3,
+    "destination_unreachable": 3,
     "source_quench": 4,
     "redirect": 5,
     "echo": 8,
@@ -11,7 +13,12 @@ V4_TYPES = {
     "time_exceeded": 11,
     "parameter_problem": 12,
     "timestamp": 13,
+    "timestamp_request": 13,
     "timestamp_reply": 14,
+    "information_request": 15,
+    "information_reply": 16,
+    "address_mask_request": 17,
+    "address_mask_reply": 18,
 }
 V4_CODES = {
     "unreachable": {
@@ -28,16 +35,21 @@ V4_CODES = {
         "host_prohibited": 10,
         "net_unreachable_for_tos": 11,
         "host_unreachable_for_tos": 12,
+        "net_ano": 9,
+        "host_ano": 10,
         "packet_filtered": 13,
+        "admin_prohibited": 13,
         "precedence_violation": 14,
         "precedence_cutoff": 15,
     },
-    "redirect": {"net": 0, "host": 1, "net_tos": 2, "host_tos": 3},
+    "redirect": {"net": 0, "host": 1, "net_tos": 2, "host_tos": 3, "net_for_tos": 2, "host_for_tos": 3},
     "time_exceeded": {"ttl": 0, "ttl_exceeded": 0, "exceeded_ttl": 0, "frag_time": 1, "reassembly": 1},
 }
 V6_TYPES = {
     "unreachable": 1,
     "dst_unreachable": 1,
+    "dest_unreachable": 1,
+    "destination_unreachable": 1,
     "packet_too_big": 2,
     "time_exceeded": 3,
     "parameter_problem": 4,
@@ -60,7 +72,7 @@ V6_CODES = {
     "time_exceeded": {"ttl": 0, "ttl_exceeded": 0, "exceeded_ttl": 0, "reassembly": 1},
     "parameter_problem": {"header_field": 0, "next_header": 1, "option": 2},
 }
-_ALIASES = {"dst_unreachable": "unreachable"}
+_ALIASES = dict.fromkeys(("dst_unreachable", "dest_unreachable", "destination_unreachable"), "unreachable")
 KNOWN = {name for table in (V4_TYPES, V6_TYPES, *V4_CODES.values(), *V6_CODES.values()) for name in table}
 
 

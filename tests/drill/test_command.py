@@ -82,6 +82,15 @@ def test_junit_is_xml_whatever_a_script_holds(capsys, tmp_path):
     assert "<&]]>" in ElementTree.parse(tmp_path / "out.xml").getroot()[0][0].get("message")
 
 
+def test_a_process_that_dies_is_no_traceback(capsys, tmp_path):
+    (tmp_path / "a.pkt").write_text("0 %{\nimport os\nos._exit(3)\n}%")
+    (tmp_path / "b.pkt").write_text("0 %{ import os; os._exit(3) }%")
+    status, out, err = run(capsys, "-j", "2", tmp_path)
+    assert (status, err) == (1, [])
+    assert out[0] == f"FAIL {tmp_path}/a.pkt: not run to its end: a process that runs scripts died"
+    assert out[-1] == "0 passed, 2 failed"
+
+
 def test_verbose_tells_what_was_ignored_and_left_over(capsys, tmp_path):
     (tmp_path / "a.pkt").write_text("`sysctl -q net.ipv4.tcp_foo=1`\n0 < S 0:0(0) win 1")
     status, out, _ = run(capsys, "-v", tmp_path)

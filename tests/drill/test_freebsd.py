@@ -103,6 +103,8 @@ SCRIPT = """--ip_version=ipv4
 +0.00 accept(3, ..., ...) = 4
 +0.00 getsockopt(4, IPPROTO_TCP, TCP_INFO, {tcpi_state=TCPS_ESTABLISHED, tcpi_snd_wscale=6}, [104]) = 0
 +0.00 setsockopt(4, IPPROTO_TCP, TCP_NOPUSH, [1], 4) = 0
++0.00 setsockopt(4, IPPROTO_TCP, TCP_CONGESTION, "newreno", 7) = 0
++0.00 getsockopt(4, IPPROTO_TCP, TCP_CONGESTION, "newreno", [16]) = 0
 +0.00 send(4, ..., 1000, 0) = 1000
 +0.00 ioctl(4, FIONWRITE, [1000]) = 0
 +0.01 setsockopt(4, IPPROTO_TCP, TCP_NOPUSH, [0], 4) = 0
@@ -121,10 +123,10 @@ def test_a_script_of_that_dialect_runs():
     ("true", "spoilt", "line", "message"),
     [
         ("TCPS_ESTABLISHED", "TCPS_CLOSE_WAIT", 18, "option: expected tcpi_state=8, got 1"),
-        ("FIONWRITE, [1000]", "FIONWRITE, [999]", 21, "value: expected [999], got [1000]"),
+        ("FIONWRITE, [1000]", "FIONWRITE, [999]", 23, "value: expected [999], got [1000]"),
         ("SO_NOSIGPIPE, [1], 4) = 0", "SO_NOSIGPIPE, [1], 4) = -1", 10, "result: expected -1, got 0"),
         ("opt(3, IPPROTO_TCP, TCP_F", "opt(9, IPPROTO_TCP, TCP_F", 11, "result: expected 0, got -1 EBADF"),
-        ("1:1001(1000) ack 1 win", "1:1000(999) ack 1 win", 23, "length: expected 999, got 1000"),
+        ("1:1001(1000) ack 1 win", "1:1000(999) ack 1 win", 25, "length: expected 999, got 1000"),
     ],
 )  # fmt: skip
 def test_a_spoilt_script_of_that_dialect_fails(true, spoilt, line, message):
