@@ -6,6 +6,7 @@ signature is. As in Linux, TIME-WAIT, and FIN-WAIT-2 without a user, sign what t
 
 from __future__ import annotations
 
+from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from netstack.tcp import md5
@@ -86,7 +87,7 @@ def admitted(
     elif signature is None:
         mib["TcpExtTCPMD5NotFound"] += 1
         tcp.drop("md5_not_found", now)
-    elif md5.digest(key, pair, frame[at : at + 20], memoryview(frame)[text:end], end - at) != signature:
+    elif not _holds(signature, key, pair, frame, at, text, end):
         mib["TcpExtTCPMD5Failure"] += 1
         tcp.drop("md5_failure", now)
     else:
@@ -131,10 +132,12 @@ def key_for_stray(tcp: Tcp, pair: bytes, frame: bytes, at: int, text: int, end: 
         return True, None
     half = len(pair) // 2
     key = _listener_key(tcp, pair[half:], frame[at] << 8 | frame[at + 1], pair[:half])
-    good = key is not None and signature == md5.digest(
-        key, pair, frame[at : at + 20], memoryview(frame)[text:end], end - at
-    )
-    return good, key
+    return key is not None and _holds(signature, key, pair, frame, at, text, end), key
+
+
+def _holds(signature: bytes, key: bytes, pair: bytes, frame: bytes, at: int, text: int, end: int) -> bool:
+    made = md5.digest(key, pair, frame[at : at + 20], memoryview(frame)[text:end], end - at)
+    return compare_digest(made, signature)
 
 
 def _listener_key(tcp: Tcp, address: bytes, port: int, peer: bytes) -> bytes | None:
