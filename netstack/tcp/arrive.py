@@ -242,13 +242,13 @@ def check_ack(conn: Connection, seg: Arrival, now: Micros, acceptable: bool = Tr
         challenge.send(conn, now)
         return False
     if seg.ack < tcb.snd_una:
+        if tcb.ts_ok and tcb.state is ESTABLISHED:
+            _note_timestamp(conn, seg, now)
         first = tcb.iss + (not conn.active)
         if seg.ack < max(tcb.snd_una - tcb.max_snd_wnd, first):  # or before the first octet: never sent (Linux)
             conn.drop("ack_too_old", now)
             challenge.send(conn, now)  # RFC 5961 5.2
             return False
-        if tcb.ts_ok and tcb.state is ESTABLISHED:
-            _note_timestamp(conn, seg, now)
         if seg.options.sack and tcb.sack_ok:
             _apply_ack(conn, seg, tcb.snd_una, False, now)  # a late ACK may still carry SACK news
         return True
@@ -291,6 +291,7 @@ def _open(conn: Connection, seg: Arrival, now: Micros) -> bool:
     if listener is not None:
         conn.rtt.rto_max = conn.options.rto_max or conn.tcp.config.rto_max
         conn.acking.last_data_at = now
+        conn.last_oow_ack_at = -1  # what was answered in SYN-RECEIVED counts no longer
         conn.tcp.counters.mib["TcpPassiveOpens"] += 1
         listener.on_open(conn)
     return True

@@ -124,8 +124,5 @@ def _may_open(conn: Connection, listener: Listener, seg: Arrival, now: Micros) -
             return False
     else:
         return True
-    if conn.tcb.ts_ok and seg.options.ts_val is not None and seg.seq <= tcb.rcv_nxt:
-        tcb.ts_recent = seg.options.ts_val
-        tcb.ts_recent_at = now
     listener.syn_queue.note_ack(conn)
     return False
