@@ -106,8 +106,10 @@ def open_by_ack(listener: Listener, seg: Arrival, key: bytes, pair: bytes, now: 
         tcp.counters.mib["TcpExtSyncookiesFailed"] += 1
         return False
     tcp.counters.mib["TcpExtSyncookiesRecv"] += 1
-    bits = _low_bits(seg.options, tcp.timestamp_offset(pair))
-    options = _recover(seg.options, mss, bits)
+    # Without tcp_timestamps nobody looks at those of others (RFC 7323 3.2: they may be sent only if both agreed).
+    told = seg.options if tcp.config.timestamps else Options()
+    bits = _low_bits(told, tcp.timestamp_offset(pair))
+    options = _recover(told, mss, bits)
     if not _still_allowed(listener, options):
         return False
     if listener.is_full:
@@ -145,8 +147,4 @@ def _recover(ack: Options, mss: Octets, bits: int) -> Options:
 def _still_allowed(listener: Listener, options: Options) -> bool:
     """What the timestamp says we agreed to, we still do."""
     config = listener.tcp.config
-    return (
-        (config.timestamps or options.ts_val is None)
-        and (config.sack or not options.sack_permitted)
-        and (config.window_scaling or options.wscale is None)
-    )
+    return (config.sack or not options.sack_permitted) and (config.window_scaling or options.wscale is None)
