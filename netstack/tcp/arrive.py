@@ -242,8 +242,9 @@ def check_ack(conn: Connection, seg: Arrival, now: Micros, acceptable: bool = Tr
         challenge.send(conn, now)
         return False
     if seg.ack < tcb.snd_una:
-        if tcb.ts_ok and tcb.state is ESTABLISHED:
-            _note_timestamp(conn, seg, now)
+        common = seg.seq == tcb.rcv_nxt and seg.flags & ~PSH == ACK and seg.wnd << tcb.snd_wscale == tcb.snd_wnd
+        if common and tcb.ts_ok and tcb.state is ESTABLISHED:
+            _note_timestamp(conn, seg, now)  # an old ACK, otherwise what was predicted: Linux goes by the prediction
         first = tcb.iss + (not conn.active)
         if seg.ack < max(tcb.snd_una - tcb.max_snd_wnd, first):  # or before the first octet: never sent (Linux)
             conn.drop("ack_too_old", now)
