@@ -103,7 +103,7 @@ def send_alone(conn: ConnectionCore, now: Micros) -> bool:
     acking = conn.acking
     if now - acking.last_data_at < acking.ato:
         acking.pingpong = True
-    if tcb.sack_ok and rtt.srtt8:  # `arm_after_send`: a loss probe, of one segment that may wait for a delayed ACK
+    if recovery.may_probe and rtt.srtt8:  # `arm_after_send`: a loss probe, of a segment that may wait for a delayed ACK
         pto = (rtt.srtt8 >> 2) + rtt.rto_min
         conn.timer = LOSS_PROBE
         conn.timer_at = at = now + (pto if pto < rtt.rto else rtt.rto)

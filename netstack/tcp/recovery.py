@@ -294,9 +294,9 @@ class Recovery(Usage):
                 record.sacked = False
         if reneged or not tcb.sack_ok:
             board.sacked_out = 0
-        rack_window = self.rack.window(True, board.sacked_out, self.rtt.min_rtt, self.rtt.srtt)
+        timed = tcb.sack_ok and not reneged and self.rack.end_seq > tcb.iss + 1  # a SYN-ACK tells RACK nothing (Linux)
         for i, record in enumerate(board.records):
-            recent = i and tcb.sack_ok and not reneged and self.rack.overdue_in(record, rack_window, now) > 0
+            recent = i and timed and self.rack.overdue_in(record, 0, now) > 0
             if not record.sacked and not recent:
                 board.mark_lost(record)
         already = self.ca_state > DISORDER and self.high_seq > tcb.snd_una
