@@ -120,7 +120,9 @@ class AccEcn(Ecn):
         """3.2.3.3, as Linux: on every segment, or after a change and a few times per round trip."""
         if conn.recovery.timeouts > 1 and conn.tcb.snd_una == conn.tcb.iss + 1:
             self.fail_mode |= OPT_FAIL_SEND  # 3.2.3.2.2: nothing gets through; perhaps it is the option
-        if not mode or self.fail_mode & OPT_FAIL_SEND or isinstance(conn.path, SignedPath):
+        if not mode or self.fail_mode & OPT_FAIL_SEND:
+            return False
+        if conn.options.md5 is not None and isinstance(conn.path, SignedPath):
             return False
         if mode >= ALWAYS or self.demand:
             return True
