@@ -1,10 +1,7 @@
 """CUBIC (RFC 9438): after a loss cwnd returns along a cubic curve of *time*, on long paths as fast as on short.
 
 Slow start is HyStart++'s (`hystart`). cwnd counts whole segments; what RFC 9438 calls cwnd, in octets and so finer, is
-cwnd and `_credit`. Times are microseconds.
-
-Deviation: for fast convergence a window is smaller than the one before only when a segment is missing. A window that
-comes back to where it was is never there to the octet, and a flow alone would give way at every other loss.
+cwnd and `_credit`: the curve is followed, and fast convergence decided, by that. Times are microseconds.
 """
 
 from netstack.tcp.congestion.base import INFINITE
@@ -54,7 +51,7 @@ class Cubic:
         self._epoch_at = -1
         self._hystart = HyStart()
         self._cwnd_prior = cwnd
-        self._w_max = window * (1 + BETA) / 2 if window + 1 <= self._w_max else window
+        self._w_max = window * (1 + BETA) / 2 if window < self._w_max else window
         self._reduced = cwnd * _BETA_1024 / 1024
         return max(int(self._reduced), 2)
 
