@@ -128,6 +128,13 @@ class TcpConfig:
     rmem_max: Octets = 4 * 1024 * 1024
     """The most that SO_RCVBUF takes, before it is doubled (Linux's net.core.rmem_max)."""
     wmem_max: Octets = 4 * 1024 * 1024
+    initial_rwnd: int = 0
+    """Segments: the window to begin with, at most; in a passive open even if the buffer is less. 0: what the buffer
+    takes (Linux's initrwnd of a route)."""
+    window_clamp: Octets = 0
+    """No larger window is offered at first, as by TCP_WINDOW_CLAMP; 0: no bound (a route's window)."""
+    advmss: Octets = 0
+    """The segment size that we tell peers; 0: what the link takes (a route's advmss)."""
     moderate_rcvbuf: bool = True
     """Receive buffers grow with the rate."""
     notsent_lowat: Octets = 0xFFFF_FFFF

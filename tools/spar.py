@@ -14,6 +14,7 @@ import heapq
 import multiprocessing
 import os
 import random
+import re
 import sys
 import traceback
 from collections import Counter
@@ -468,12 +469,12 @@ class Recorder:
         self._answer(at)
 
 
-def record(seed: int) -> str:
+def record(seed: int, recorder: Callable[[int], Any]) -> str:
     """The script of `seed`, recorded in a child process with a network namespace of its own."""
     context = multiprocessing.get_context("fork")
     for _ in range(ATTEMPTS):
         ours, theirs = context.Pipe(duplex=False)
-        child = context.Process(target=_child, args=(theirs, seed), daemon=True)
+        child = context.Process(target=_child, args=(theirs, seed, recorder), daemon=True)
         child.start()
         theirs.close()
         try:
@@ -486,10 +487,10 @@ def record(seed: int) -> str:
     raise Spoilt(text)
 
 
-def _child(theirs: Connection, seed: int) -> None:
+def _child(theirs: Connection, seed: int, recorder: Callable[[int], Any]) -> None:
     sys.setswitchinterval(0.0005)
     try:
-        theirs.send((True, Recorder(seed).record()))
+        theirs.send((True, recorder(seed).record()))
     except (Spoilt, Mismatch) as late:
         theirs.send((False, str(late)))
     except BaseException:
@@ -563,7 +564,7 @@ def _differing(wrong: Mismatch, info: Mapping[str, int]) -> Mismatch:
     told = []
     for term in wrong.expected.removeprefix("assert ").split("; assert "):
         if not eval(term, {"abs": abs, **{f"tcpi_{name}": value for name, value in info.items()}}):
-            name = next(name for name in (*LOOKED_AT, *NEARLY) if f"tcpi_{name} " in term)
+            name = re.findall(r"tcpi_(\w+)", term)[0]
             told.append((name, term.split("==")[-1].split("- ")[-1].split(")")[0].strip(), str(info[name])))
     linux, stack = (", ".join(f"{one[0]} {one[which]}" for one in told) for which in (1, 2))
     return Mismatch(wrong.line, f"tcp_info: {', '.join(one[0] for one in told)}", linux, stack)
@@ -595,11 +596,11 @@ def kind(wrong: Mismatch) -> str:
     return wrong.what.partition(":")[0]
 
 
-def main() -> int:
+def main(recorder: Callable[[int], Any], about: str | None, folder: str) -> int:
     """Record, check, tell."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="1-20", help="N or N-M (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("sparring"), help="folder of the scripts (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path(folder), help="folder of the scripts (%(default)s)")
     parser.add_argument("--only-check", action="store_true", help="look at the scripts in the folder, record none")
     parser.add_argument("--tolerance", type=int, default=36_000, help="microseconds (%(default)s)")
     asked = parser.parse_args()
@@ -610,7 +611,7 @@ def main() -> int:
         path = asked.out / f"seed{seed:04}.pkt"
         if not asked.only_check:
             try:
-                path.write_text(record(seed))
+                path.write_text(record(seed, recorder))
             except Spoilt as late:
                 print(f"{path.name}: not recorded: {late}")
                 continue
@@ -625,4 +626,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Recorder, __doc__, "sparring"))

@@ -10,6 +10,7 @@ from errno import ECONNREFUSED
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from netstack.config import TcpConfig
 from netstack.ip.path import Path
 from netstack.seq import MASK
 from netstack.tcp import ecn_setup, fast_open_client, report, timer_kind, why, window
@@ -36,9 +37,9 @@ _FIXED_HEADERS: Octets = 40
 _TIMESTAMP_LEN: Octets = 12
 
 
-def receive_mss(path: Path | SignedPath, options: SocketOptions) -> Octets:
-    """RMSS: what we tell the peer; our link's MTU less the fixed headers, or TCP_MAXSEG."""
-    mss = path.mtu - _FIXED_HEADERS
+def receive_mss(path: Path | SignedPath, options: SocketOptions, config: TcpConfig) -> Octets:
+    """RMSS: what we tell the peer; our link's MTU less the fixed headers, or what is configured, or TCP_MAXSEG."""
+    mss = config.advmss or path.mtu - _FIXED_HEADERS
     return min(mss, options.maxseg) if options.maxseg else mss
 
 
@@ -60,7 +61,7 @@ def settle(conn: ConnectionCore, options: Options, now: Micros) -> None:
     conn.recovery.may_probe = tcb.sack_ok and config.early_retrans >= 3
     if config.window_scaling and options.wscale is not None:
         tcb.snd_wscale = options.wscale
-        tcb.rcv_wscale = window.scale_for(config, conn.options.rcvbuf, conn.options.window_clamp)
+        tcb.rcv_wscale = window.scale_for(config, conn.options)
     else:
         tcb.snd_wscale = tcb.rcv_wscale = 0
     conn.send_mss = conn.recovery.scoreboard.mss = tcb.eff_snd_mss - signature_room(conn.path)
@@ -77,7 +78,7 @@ def offer(conn: ConnectionCore, now: Micros) -> bytes:
     if tcb.state is SYN_SENT or conn.active:  # in a simultaneous open too: it is the SYN again, with an ACK (Linux)
         options = conn.options
         stamps, sack = config.timestamps and not signature_room(conn.path), config.sack
-        shift = window.scale_for(config, options.rcvbuf, options.window_clamp) if config.window_scaling else None
+        shift = window.scale_for(config, options) if config.window_scaling else None
     else:
         stamps, sack = tcb.ts_ok, tcb.sack_ok
         shift = tcb.rcv_wscale if tcb.rcv_wscale or tcb.snd_wscale or conn.wscale_seen else None
@@ -301,6 +302,7 @@ def hear_syn(conn: ConnectionCore, seg: Arrival, now: Micros) -> None:
     tcb.snd_wl1 = seg.seq
     conn.wscale_seen = seg.options.wscale is not None and conn.tcp.config.window_scaling
     settle(conn, seg.options, now)
-    if tcb.state is LISTEN and tcb.ts_ok:  # whole segments, and now their size is known (Linux)
-        size = tcb.rmss - _TIMESTAMP_LEN
-        conn.window.ssthresh = window.initial(conn.window.rcvbuf, size, conn.options.window_clamp)
+    config = conn.tcp.config
+    if tcb.state is LISTEN and (tcb.ts_ok or config.initial_rwnd):  # whole segments, whose size is known now (Linux)
+        size = tcb.rmss - (_TIMESTAMP_LEN if tcb.ts_ok else 0)
+        conn.window.ssthresh = window.initial(config, conn.options, size, True)

@@ -130,7 +130,7 @@ class Parts:
             path.allow_fragments(True)
         self.ports = int.from_bytes(key[-2:] + key[-4:-2], "big")
         """Local and remote port as the first word of our headers."""
-        rmss = opening.receive_mss(path, options)
+        rmss = opening.receive_mss(path, options, config)
         self.tcb = Tcb(iss, rmss, rmss)
         self.mss_clamp: Octets = rmss
         """What the peer's MSS option and TCP_MAXSEG leave, whatever the path takes."""
@@ -149,9 +149,8 @@ class Parts:
             self.recovery.pace = Pace()
         if cc.is_model:
             modelled.choose(self.recovery, cc)
-        rcvbuf, clamp = options.rcvbuf or config.rmem[1], options.window_clamp
-        offered = window.initial(rcvbuf, rmss, clamp)
-        self.window = window.ReceiveWindow(rcvbuf, bool(options.rcvbuf), clamp, offered, tcp.memory)
+        offered = window.initial(config, options, rmss)
+        self.window = window.ReceiveWindow(options, offered, tcp.memory)
         self.charged: Octets = 0
         """What `memory` has this connection down for, and up to where it may hold and queue octets without asking."""
         self.hold_freely: Octets = FREE

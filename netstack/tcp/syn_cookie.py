@@ -65,7 +65,7 @@ def answer(listener: Listener, seg: Arrival, key: bytes, pair: bytes, now: Micro
     if config.timestamps and theirs.ts_val is not None:
         sack = config.sack and theirs.sack_permitted
         if config.window_scaling and theirs.wscale is not None:
-            shift = window.scale_for(config, options.rcvbuf, options.window_clamp)
+            shift = window.scale_for(config, options)
         bits = _NO_WSCALE if shift is None or theirs.wscale is None else theirs.wscale
         bits |= _SACK if sack else 0
         agreed = ecn_setup.answer(config, seg)
@@ -74,10 +74,10 @@ def answer(listener: Listener, seg: Arrival, key: bytes, pair: bytes, now: Micro
             flags |= ecn_setup.cookie_flags(agreed, seg.ecn)
         stamp = _with_low_bits(now // 1000, bits)
         stamps = stamp + tcp.timestamp_offset(pair), theirs.ts_val
-    rmss = opening.receive_mss(path, options)
+    rmss = opening.receive_mss(path, options, config)
     octets = build_syn(rmss, shift, sack, stamps)
     size = rmss - (TIMESTAMP_LEN if stamps else 0)
-    offered = min(window.initial(options.rcvbuf or config.rmem[1], size, options.window_clamp), window.MAX_UNSCALED)
+    offered = min(window.initial(config, options, size, True), window.MAX_UNSCALED)
     cookie = build(listener, key, seg.seq, theirs.mss or config.default_mss, now)
     ports = int.from_bytes(key[-2:] + key[-4:-2], "big")
     word = (20 + len(octets)) << 10 | flags

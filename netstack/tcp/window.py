@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from netstack.config import TcpConfig
 from netstack.tcp.autotune import AutoTune, buffer_for
 from netstack.tcp.memory import Memory
+from netstack.tcp.options import SocketOptions
 from netstack.tcp.packets import Packets, cost_of
 from netstack.tcp.tcb import Tcb
 from netstack.units import Octets
@@ -31,15 +32,14 @@ _ROOMY: Octets = 1 << 16
 """A buffer from this size on holds whatever comes until somebody looks (`Memory.settle`)."""
 
 
-def scale_for(config: TcpConfig, rcvbuf: Octets, clamp: Octets = 0) -> int:
+def scale_for(config: TcpConfig, options: SocketOptions) -> int:
     """Rcv.Wind.Shift: enough for the largest window the connection may come to (RFC 7323 2.3).
 
-    That is what tcp_rmem allows, or half of SO_RCVBUF (`rcvbuf`, 0: not set), which does not grow; TCP_WINDOW_CLAMP
-    (`clamp`, 0: not set) bounds both.
+    That is what tcp_rmem allows, or half of SO_RCVBUF, which does not grow; TCP_WINDOW_CLAMP bounds both.
     """
     if not config.window_scaling:
         return 0
-    space = min(max(config.rmem[2], config.rmem_max), clamp or _NO_CLAMP, rcvbuf >> 1 or _NO_CLAMP)
+    space = min(max(config.rmem[2], config.rmem_max), clamp_of(config, options), options.rcvbuf >> 1 or _NO_CLAMP)
     shift = 0
     while space > MAX_UNSCALED and shift < 14:
         space >>= 1
@@ -47,11 +47,23 @@ def scale_for(config: TcpConfig, rcvbuf: Octets, clamp: Octets = 0) -> int:
     return shift
 
 
-def initial(rcvbuf: Octets, mss: Octets, clamp: Octets = 0) -> Octets:
+def clamp_of(config: TcpConfig, options: SocketOptions) -> Octets:
+    """The largest window that anybody asked for."""
+    return options.window_clamp or config.window_clamp or _NO_CLAMP
+
+
+def initial(config: TcpConfig, options: SocketOptions, mss: Octets, passive: bool = False) -> Octets:
     """The window to begin with: half the buffer, in whole segments. A SYN's field says less when it is more than that
-    can hold (RFC 7323 2.2); the first segment behind it says the rest."""
-    space = min(rcvbuf >> 1, clamp or _NO_CLAMP)
-    return space - space % mss if space > mss else space
+    can hold (RFC 7323 2.2); the first segment behind it says the rest.
+
+    `TcpConfig.initial_rwnd` bounds it, and may be more than the buffer holds in a passive open (Linux).
+    """
+    asked = config.initial_rwnd * mss
+    space = (options.rcvbuf or config.rmem[1]) >> 1
+    space = min(max(space, asked) if passive else space, clamp_of(config, options))
+    if space > mss:
+        space -= space % mss
+    return min(space, asked) if asked else space
 
 
 class ReceiveWindow:
@@ -59,14 +71,15 @@ class ReceiveWindow:
 
     __slots__ = ("_memory", "clamp", "locked", "ratio", "rcvbuf", "ssthresh", "steady", "tight", "tune")
 
-    def __init__(self, rcvbuf: Octets, locked: bool, clamp: Octets, offered: Octets, memory: Memory) -> None:
-        self.rcvbuf: Octets = rcvbuf
-        self.locked = locked
+    def __init__(self, options: SocketOptions, offered: Octets, memory: Memory) -> None:
+        config = memory.config
+        self.rcvbuf: Octets = (rcvbuf := options.rcvbuf or config.rmem[1])
+        self.locked = bool(options.rcvbuf)
         """SO_RCVBUF was set: no auto-tuning."""
         self._memory = memory
         self.ratio = _HALF
         """256ths of the buffer that octets will fill (Linux's scaling_ratio)."""
-        self.clamp: Octets = min(rcvbuf >> 1, clamp or _NO_CLAMP)
+        self.clamp: Octets = min(rcvbuf >> 1, clamp_of(config, options))
         """The largest window: what the buffer allows, or TCP_WINDOW_CLAMP."""
         self.ssthresh: Octets = offered
         """The most that may be offered now (Linux's rcv_ssthresh): grows as the peer shows that it fills segments."""

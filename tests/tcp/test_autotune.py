@@ -6,6 +6,7 @@ from netstack.tcp.acking import AckPolicy
 from netstack.tcp.autotune import AutoTune, buffer_for
 from netstack.tcp.info import tcp_info
 from netstack.tcp.memory import Memory
+from netstack.tcp.options import SocketOptions
 from netstack.tcp.packets import Packets
 from netstack.tcp.reassembly import ReceiveBuffer
 from netstack.tcp.tcb import Tcb
@@ -233,8 +234,9 @@ def test_unscaled_windows_say_what_sixteen_bits_can(wire):
 
 
 def test_a_silly_window_is_not_opened(wire):  # less than a sixteenth of the buffer, or than a segment (Linux)
+    wire.setup(rmem=(4096, 200_000, 6_291_456))
     memory = Memory(wire.stack.tcp)
-    window = ReceiveWindow(200_000, False, 0, 100_000, memory)
+    window = ReceiveWindow(SocketOptions(), 100_000, memory)
     tcb = Tcb(0, 1460, 1460)
     tcb.rcv_nxt = tcb.rcv_wup = 1
     acking = AckPolicy(1460, 1460, window, Packets(tcb, ReceiveBuffer()), False)
