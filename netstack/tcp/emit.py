@@ -121,7 +121,7 @@ def segment(
 def _select_window(conn: ConnectionCore, tcb: Tcb) -> int:
     """Work out RCV.WND; returns the field that says it. A window that closes, or opens again, is counted."""
     offered = tcb.rcv_wnd
-    if conn.no_memory:
+    if conn.no_memory:  # 3.8.6 SHLD-14: the edge should not move left. Deviation: it does then, as in Linux
         conn.no_memory = False
         chosen = 0
     else:

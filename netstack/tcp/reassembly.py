@@ -150,8 +150,8 @@ class ReceiveBuffer:
     def _note(self, left: Seq, right: Seq) -> None:
         """[left, right) arrived: its SACK block comes first, joined with those that it touches (RFC 2018 4).
 
-        Like Linux this goes by the blocks that are remembered, four at most; a range that was forgotten comes back in
-        pieces.
+        Deviation: this goes by the blocks that are remembered, four at most, as in Linux; a range that was forgotten
+        comes back in pieces.
         """
         blocks = self.recent
         at = next((i for i, (a, b) in enumerate(blocks) if left <= b and a <= right), None)
