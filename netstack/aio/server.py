@@ -12,7 +12,7 @@ from netstack.aio.driver import Driver
 from netstack.aio.tls import Tls
 from netstack.aio.transport import StackTransport
 from netstack.aio.transport_socket import TransportSocket
-from netstack.sockets.options import SO_REUSEADDR, SOL_SOCKET
+from netstack.sockets.numbers import SO_REUSEADDR, SOL_SOCKET
 from netstack.sockets.stream import StreamSocket
 from netstack.tcp.connection import Connection
 

@@ -1,94 +1,32 @@
-"""Socket options with Linux's numbers, ranges and units; the stack's own values are in microseconds and octets.
+"""getsockopt and setsockopt: Linux's socket options, whatever their values are made of.
 
-The numbers are those of x86, ARM and RISC-V; a test compares them with the socket module.
+Which there are: `numbers`, `integer_options`, `octet_options`; those without effect, `inert`.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
-from struct import Struct, error
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from netstack.sockets import inert
 from netstack.sockets.errors import os_error
-from netstack.sockets.inert import INERT, NAMES, Get, Set
-from netstack.tcp.congestion import ALGORITHMS
-from netstack.tcp.fast_open import CLIENT, KEY_LEN
-from netstack.tcp.info_layout import pack, pack_congestion
-from netstack.tcp.md5 import MAX_KEY, WHOLE, Keys
-from netstack.tcp.md5_connection import attach
-from netstack.tcp.pace import UNLIMITED
-from netstack.tcp.rto import TICK, in_ticks
-from netstack.tcp.state import CLOSED, TIME_WAIT
-from netstack.units import MILLISECOND, SECOND, Micros, Octets
+from netstack.sockets.inert import INERT, Get, Set
+from netstack.sockets.integer_options import INTEGERS, integer
+from netstack.sockets.numbers import IPPROTO_IP
+from netstack.sockets.octet_options import READ, WRITTEN
+from netstack.units import Octets
 
 if TYPE_CHECKING:
     from netstack.sockets.stream import StreamSocket
 
-AF_INET = 2
-SOCK_STREAM = 1
-SHUT_RD, SHUT_WR, SHUT_RDWR = 0, 1, 2
-
-SOL_SOCKET = 1
-SO_REUSEADDR, SO_TYPE, SO_ERROR, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE, SO_LINGER = 2, 3, 4, 7, 8, 9, 13
-SO_ACCEPTCONN, SO_SNDBUFFORCE, SO_RCVBUFFORCE, SO_PROTOCOL, SO_DOMAIN, SO_MAX_PACING_RATE = 30, 32, 33, 38, 39, 47
-SO_OOBINLINE, SO_RCVLOWAT = 10, 18
-
-IPPROTO_IP = 0
-IP_TOS, IP_TTL, IP_MTU_DISCOVER, IP_RECVERR, IP_MTU = 1, 2, 10, 11, 14
-IP_PMTUDISC_DONT, IP_PMTUDISC_OMIT = 0, 5
-
-IPPROTO_TCP = 6
-TCP_NODELAY, TCP_MAXSEG, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_SYNCNT = 1, 2, 3, 4, 5, 6, 7
-TCP_LINGER2, TCP_THIN_LINEAR_TIMEOUTS, TCP_RTO_MAX_MS, TCP_RTO_MIN_US = 8, 16, 44, 45
-TCP_SAVE_SYN, TCP_SAVED_SYN = 27, 28
-TCP_DEFER_ACCEPT, TCP_WINDOW_CLAMP, TCP_INFO, TCP_QUICKACK, TCP_CONGESTION = 9, 10, 11, 12, 13
-TCP_USER_TIMEOUT, TCP_FASTOPEN, TCP_NOTSENT_LOWAT, TCP_CC_INFO = 18, 23, 25, 26
-TCP_MD5SIG, TCP_MD5SIG_EXT = 14, 32
-TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_KEY, TCP_FASTOPEN_NO_COOKIE = 30, 33, 34
-MSG_FASTOPEN = 0x2000_0000
-
 _INT = Struct("=i")
-_UNSIGNED = Struct("=I")
-_LONG = Struct("=Q")
-_LINGER = Struct("=ii")
-MIN_RCVBUF: Octets = 2304
-MIN_SNDBUF: Octets = 4608
-_MD5SIG = ((IPPROTO_TCP, TCP_MD5SIG), (IPPROTO_TCP, TCP_MD5SIG_EXT))
-_MD5SIG_ADDRESS: Octets = 128
-"""struct sockaddr_storage."""
-_MD5SIG_REST = Struct("=BBHi80s")
-"""Flags, prefix length, length of the key, interface, key."""
-_FAMILY = AF_INET.to_bytes(2, "little")
-_HALF_INT = (1 << 30) - 1
-_NO_RATE = (1 << 32) - 1
-CA_NAME_MAX = 16
-
-_READ_AS_OCTETS = {(IPPROTO_TCP, TCP_INFO), (IPPROTO_TCP, TCP_CC_INFO), (IPPROTO_TCP, TCP_SAVED_SYN)}
 
 
 def get(sock: StreamSocket, level: int, name: int, buflen: Octets) -> int | bytes:
     """The value as an int, or, when `buflen` is not 0, as at most that many octets. ENOPROTOOPT: no such option."""
-    if (level, name) == (SOL_SOCKET, SO_LINGER):
-        linger = sock.options.linger
-        octets = _LINGER.pack(linger is not None, (linger or 0) // SECOND)
-    elif (level, name) == (IPPROTO_TCP, TCP_CONGESTION):
-        chosen = sock.options.congestion or sock.config.congestion_control
-        octets = chosen.encode().ljust(CA_NAME_MAX, b"\0")
-    elif (level, name) == (IPPROTO_TCP, TCP_INFO):
-        octets = pack(sock.info())
-    elif (level, name) == (IPPROTO_TCP, TCP_FASTOPEN_KEY):
-        tcp = sock.stack.tcp
-        octets = sock.options.fastopen_key or (tcp.fast_open_keys if tcp.has_fast_open_keys else b"")
-        octets = octets if buflen or octets else bytes(_INT.size)
-    elif (level, name) == (IPPROTO_TCP, TCP_CC_INFO):
-        octets = pack_congestion(sock.congestion_info())
-    elif (level, name) == (SOL_SOCKET, SO_MAX_PACING_RATE):
-        rate = sock.options.max_pacing_rate
-        octets = _LONG.pack(rate) if buflen >= _LONG.size else _UNSIGNED.pack(min(rate, _NO_RATE))
-    elif (level, name) == (IPPROTO_TCP, TCP_SAVED_SYN):
-        octets = _take_saved_syn(sock, buflen)
+    if (level, name) in READ:
+        octets = READ[level, name](sock, buflen)
     else:
         getter, _ = _find(level, name)
         octets = _INT.pack(getter(sock))
@@ -101,377 +39,26 @@ def get(sock: StreamSocket, level: int, name: int, buflen: Octets) -> int | byte
 
 def set(sock: StreamSocket, level: int, name: int, value: Any) -> None:
     """`value`: an int, or the octets of one; a struct linger for SO_LINGER; a name for TCP_CONGESTION."""
-    if (level, name) == (SOL_SOCKET, SO_LINGER):
-        _set_linger(sock, value)
-    elif (level, name) == (IPPROTO_TCP, TCP_CONGESTION):
-        _set_congestion(sock, value)
-    elif (level, name) == (IPPROTO_TCP, TCP_FASTOPEN_KEY):
-        _set_fastopen_key(sock, value)
-    elif (level, name) in _MD5SIG:
-        _set_md5(sock, value, name == TCP_MD5SIG_EXT)
-    elif (level, name) == (SOL_SOCKET, SO_MAX_PACING_RATE):
-        _set_max_pacing_rate(sock, value)
-    else:
-        _, setter = _find(level, name)
-        number = _integer(value, (level, name))
-        if setter is None:
-            raise os_error(errno.ENOPROTOOPT)
-        setter(sock, number)
+    if (level, name) in WRITTEN:
+        WRITTEN[level, name](sock, value)
+        return
+    number = integer(value, (level, name))
+    _, setter = _find(level, name)
+    if setter is None:
+        raise os_error(errno.ENOPROTOOPT)
+    setter(sock, number)
 
 
 def known(level: int, name: int) -> bool:
     """Whether there is such an option, whatever its value is made of, to be read or to be set."""
     option = level, name
-    return option in _OPTIONS or option in INERT or option in _MD5SIG or option in _READ_AS_OCTETS
+    return option in INTEGERS or option in INERT or option in READ or option in WRITTEN
 
 
 def _find(level: int, name: int) -> tuple[Get, Set | None]:
-    found = _OPTIONS.get((level, name))
+    found = INTEGERS.get((level, name))
     if found is None and (level, name) in INERT:
         return inert.find(level, name)
     if found is None:
         raise os_error(errno.ENOPROTOOPT)
     return found
-
-
-def _take_saved_syn(sock: StreamSocket, buflen: Octets) -> bytes:
-    """What TCP_SAVE_SYN kept, once. EINVAL: it is longer."""
-    connection = sock.connection
-    if connection is None or not connection.saved_syn:
-        return b"" if buflen else bytes(_INT.size)
-    if 0 < buflen < len(connection.saved_syn):
-        raise os_error(errno.EINVAL)
-    octets, connection.saved_syn = connection.saved_syn, b""
-    return octets
-
-
-def _integer(value: Any, option: tuple[int, int]) -> int:
-    if isinstance(value, int):
-        if not -(1 << 31) <= value < 1 << 31:
-            raise OverflowError("signed integer is out of range")
-        return value
-    if option[0] == IPPROTO_IP and len(value) < _INT.size:
-        if not len(value) and option in _NOT_EMPTY:
-            raise os_error(errno.EINVAL)
-        return value[0] if value else 0
-    try:
-        return int(_INT.unpack_from(value)[0])
-    except error:
-        raise os_error(errno.EINVAL) from None
-
-
-def _set_linger(sock: StreamSocket, value: Any) -> None:
-    if isinstance(value, int) or len(value) < _LINGER.size:
-        raise os_error(errno.EINVAL)
-    on, seconds = _LINGER.unpack_from(value)
-    sock.options.linger = max(seconds, 0) * SECOND if on else None
-
-
-def _set_congestion(sock: StreamSocket, value: Any) -> None:
-    if isinstance(value, int) or not len(value):
-        raise os_error(errno.EINVAL)
-    name = bytes(value).split(b"\0")[0].decode("ascii", "replace")
-    if name not in ALGORITHMS:
-        raise os_error(errno.ENOENT)
-    sock.options.congestion = name
-
-
-def _set_md5(sock: StreamSocket, value: Any, extended: bool) -> None:
-    """struct tcp_md5sig; a key without octets takes one away. With TCP_MD5SIG_EXT it may be for a network."""
-    if isinstance(value, int) or len(value) < _MD5SIG_ADDRESS + _MD5SIG_REST.size or value[:2] != _FAMILY:
-        raise os_error(errno.EINVAL)
-    address = bytes(value[4:8])
-    flags, prefix, length, _, key = _MD5SIG_REST.unpack_from(value, _MD5SIG_ADDRESS)
-    bits = WHOLE
-    if extended and flags & 1:  # TCP_MD5SIG_FLAG_PREFIX
-        bits = prefix
-    if bits > WHOLE or (extended and flags & 2) or length > MAX_KEY:  # 2: for one of several interfaces
-        raise os_error(errno.EINVAL)
-    keys = sock.options.md5 = sock.options.md5 or Keys()
-    if length:
-        keys.add(address, bits, key[:length])
-        sock.stack.tcp.signing = True
-    else:
-        try:
-            keys.remove(address, bits)
-        except KeyError:
-            raise os_error(errno.ENOENT) from None
-    if sock.connection is not None:
-        attach(sock.connection)
-
-
-_NOT_EMPTY = {(IPPROTO_IP, IP_TTL)} | {NAMES[name] for name in ("IP_FREEBIND", "IP_TRANSPARENT")}
-"""Of IP's options, those for which no octet at all is not a zero."""
-
-
-def _set_max_pacing_rate(sock: StreamSocket, value: Any) -> None:
-    """Octets a second, in 32 bits or 64; all ones: no limit. From the first limit on the socket is paced (Linux)."""
-    if isinstance(value, int) or len(value) < _LONG.size:
-        rate = _integer(value, (SOL_SOCKET, SO_MAX_PACING_RATE)) & _NO_RATE
-        if rate == _NO_RATE:
-            rate = UNLIMITED
-    else:
-        rate = int(_LONG.unpack_from(value)[0])
-    sock.options.max_pacing_rate = rate
-    sock.options.paced = sock.options.paced or rate != UNLIMITED
-
-
-# Kinds of options: pairs of functions.
-
-
-def _switch(attribute: str) -> tuple[Get, Set]:
-    """0 or 1 in an attribute of SocketOptions; EINVAL for anything else."""
-    read, write = _flag(attribute)
-
-    def check(sock: StreamSocket, value: int) -> None:
-        if value not in (0, 1):
-            raise os_error(errno.EINVAL)
-        write(sock, value)
-
-    return read, check
-
-
-def _flag(attribute: str) -> tuple[Get, Set]:
-    """0 or 1 in an attribute of SocketOptions."""
-    return (
-        lambda sock: int(getattr(sock.options, attribute)),
-        lambda sock, value: setattr(sock.options, attribute, bool(value)),
-    )
-
-
-def _quantity(
-    attribute: str, unit: Micros | Octets, low: int, high: int, default: Callable[[StreamSocket], int]
-) -> tuple[Get, Set]:
-    """A number of `unit`s, `low` to `high`, else EINVAL; `default` (in the stack's unit) while it is not set."""
-
-    def read(sock: StreamSocket) -> int:
-        return int(getattr(sock.options, attribute) or default(sock)) // unit
-
-    def write(sock: StreamSocket, value: int) -> None:
-        if not low <= value <= high:
-            raise os_error(errno.EINVAL)
-        setattr(sock.options, attribute, value * unit)
-
-    return read, write
-
-
-def _buffer(
-    attribute: str, least: Octets, most: Callable[[StreamSocket], Octets | None], now: Callable[[StreamSocket], Octets]
-) -> tuple[Get, Set]:
-    """A buffer size: Linux doubles what is set, `most` at most, for its own overhead, and shows that.
-
-    Once set it is locked: auto-tuning leaves it alone. `now`: its size while it is not set.
-    """
-
-    def read(sock: StreamSocket) -> int:
-        return int(getattr(sock.options, attribute)) or now(sock)
-
-    def write(sock: StreamSocket, value: int) -> None:
-        limit = most(sock)
-        if limit is None:
-            limit = _HALF_INT if value >= 0 else 0
-        elif value < 0:
-            value = limit
-        setattr(sock.options, attribute, max(least, 2 * min(value, limit, _HALF_INT)))
-
-    return read, write
-
-
-def _unreadable(sock: StreamSocket) -> int:
-    raise os_error(errno.ENOPROTOOPT)
-
-
-def _sndbuf(sock: StreamSocket) -> Octets:
-    return sock.connection.send_limit if sock.connection is not None else sock.config.wmem[1]
-
-
-def _rcvbuf(sock: StreamSocket) -> Octets:
-    return sock.connection.window.rcvbuf if sock.connection is not None else sock.config.rmem[1]
-
-
-def _set_window_clamp(sock: StreamSocket, value: int) -> None:
-    if not value and not _is_closed(sock):
-        raise os_error(errno.EINVAL)
-    sock.options.window_clamp = max(value, MIN_RCVBUF >> 1) if value else 0
-    if sock.connection is not None:
-        sock.connection.choose_clamp()
-
-
-def _set_nodelay(sock: StreamSocket, value: int) -> None:
-    sock.options.nodelay = bool(value)
-    if value and sock.connection is not None:
-        sock.connection.push()
-
-
-def _set_cork(sock: StreamSocket, value: int) -> None:
-    sock.options.cork = bool(value)
-    if not value and sock.connection is not None:
-        sock.connection.hold = False  # what MSG_MORE held back is looked at anew
-        if sock.options.nodelay:
-            sock.connection.push()
-
-
-def _get_quickack(sock: StreamSocket) -> int:
-    """Whether ACKs are not held back for data to ride on, at the moment."""
-    return int(sock.options.quickack if sock.connection is None else not sock.connection.acking.pingpong)
-
-
-def _get_rto_max(sock: StreamSocket) -> int:
-    return (sock.options.rto_max or sock.config.rto_max) // MILLISECOND
-
-
-def _set_rto_max(sock: StreamSocket, value: int) -> None:
-    if not 1_000 <= value <= 120_000:
-        raise os_error(errno.EINVAL)
-    sock.options.rto_max = in_ticks(value * MILLISECOND)
-
-
-def _get_rto_min(sock: StreamSocket) -> int:
-    return sock.options.rto_min or sock.config.rto_min
-
-
-def _set_rto_min(sock: StreamSocket, value: int) -> None:
-    if not 2 * TICK <= in_ticks(value) <= 200 * MILLISECOND:
-        raise os_error(errno.EINVAL)
-    sock.options.rto_min = in_ticks(value)
-
-
-def _set_tos(sock: StreamSocket, value: int) -> None:
-    sock.options.tos = value & 0xFC | sock.options.tos & 3  # the ECN bits are TCP's (RFC 3168 5)
-
-
-def _set_ttl(sock: StreamSocket, value: int) -> None:
-    if value != -1 and not 1 <= value <= 255:
-        raise os_error(errno.EINVAL)
-    sock.options.ttl = max(value, 0)
-
-
-def _set_maxseg(sock: StreamSocket, value: int) -> None:
-    if value and not 88 <= value <= 32767:
-        raise os_error(errno.EINVAL)
-    sock.options.maxseg = value
-
-
-def _get_notsent_lowat(sock: StreamSocket) -> int:
-    value = sock.options.notsent_lowat
-    return value - (value >> 31 << 32)
-
-
-def _set_notsent_lowat(sock: StreamSocket, value: int) -> None:
-    sock.options.notsent_lowat = value & 0xFFFF_FFFF  # -1 is the largest number: no limit
-
-
-def _set_mtu_discover(sock: StreamSocket, value: int) -> None:
-    if not IP_PMTUDISC_DONT <= value <= IP_PMTUDISC_OMIT:
-        raise os_error(errno.EINVAL)
-    sock.options.mtu_discover = value
-    if sock.connection is not None:
-        sock.connection.path.allow_fragments(value == IP_PMTUDISC_DONT)
-
-
-def _set_rcvlowat(sock: StreamSocket, value: int) -> None:
-    most = (sock.options.rcvbuf or sock.config.rmem[2]) >> 1
-    sock.options.rcvlowat = min(value if value >= 0 else _HALF_INT, most) or 1
-    connection = sock.connection
-    if connection is not None:
-        connection.window.reserve(sock.options.rcvlowat)
-
-
-def _set_linger2(sock: StreamSocket, value: int) -> None:
-    sock.options.linger2 = -1 if value < 0 else min(value, 120) * SECOND
-
-
-def _get_linger2(sock: StreamSocket) -> int:
-    value = sock.options.linger2
-    return value // SECOND if value > 0 else value or sock.config.fin_timeout // SECOND
-
-
-def _defer_seconds(seconds: int) -> int:
-    """Linux keeps a number of SYN+ACK retransmissions, at most 255, and shows the time they take: 1, 3, 7, 15 ..."""
-    if seconds <= 0:
-        return 0
-    period = wait = times = 1
-    while period < seconds and times < 255:
-        wait = min(2 * wait, 120)
-        period += wait
-        times += 1
-    return period
-
-
-def _is_closed(sock: StreamSocket) -> bool:
-    """TCP_CLOSE, to Linux: no connection yet, or none any more."""
-    return sock.listener is None and (sock.connection is None or sock.connection.state in (CLOSED, TIME_WAIT))
-
-
-def _set_fastopen(sock: StreamSocket, value: int) -> None:
-    if value < 0 or not (sock.listening or _is_closed(sock)):
-        raise os_error(errno.EINVAL)
-    sock.options.fastopen = min(value, sock.config.somaxconn)
-
-
-def _set_fastopen_connect(sock: StreamSocket, value: int) -> None:
-    if value not in (0, 1):
-        raise os_error(errno.EINVAL)
-    if not sock.config.fastopen & CLIENT:
-        raise os_error(errno.EOPNOTSUPP)
-    if not _is_closed(sock):
-        raise os_error(errno.EINVAL)
-    sock.options.fastopen_connect = bool(value)
-
-
-def _set_fastopen_no_cookie(sock: StreamSocket, value: int) -> None:
-    if value not in (0, 1) or not (sock.listening or _is_closed(sock)):
-        raise os_error(errno.EINVAL)
-    sock.options.fastopen_no_cookie = bool(value)
-
-
-def _set_fastopen_key(sock: StreamSocket, value: Any) -> None:
-    if isinstance(value, int) or len(value) not in (KEY_LEN, 2 * KEY_LEN):
-        raise os_error(errno.EINVAL)
-    sock.options.fastopen_key = bytes(value)
-
-
-def _set_defer_accept(sock: StreamSocket, value: int) -> None:
-    sock.options.defer_accept = _defer_seconds(value) * SECOND
-
-
-_OPTIONS: dict[tuple[int, int], tuple[Get, Set | None]] = {
-    (SOL_SOCKET, SO_REUSEADDR): _flag("reuseaddr"),
-    (SOL_SOCKET, SO_KEEPALIVE): _flag("keepalive"),
-    (SOL_SOCKET, SO_OOBINLINE): _flag("oobinline"),
-    (SOL_SOCKET, SO_TYPE): (lambda sock: SOCK_STREAM, None),
-    (SOL_SOCKET, SO_PROTOCOL): (lambda sock: IPPROTO_TCP, None),
-    (SOL_SOCKET, SO_DOMAIN): (lambda sock: AF_INET, None),
-    (SOL_SOCKET, SO_ACCEPTCONN): (lambda sock: int(sock.listening), None),
-    (SOL_SOCKET, SO_ERROR): (lambda sock: sock.take_any_error(), None),
-    (SOL_SOCKET, SO_SNDBUF): _buffer("sndbuf", MIN_SNDBUF, lambda sock: sock.config.wmem_max, _sndbuf),
-    (SOL_SOCKET, SO_RCVBUF): _buffer("rcvbuf", MIN_RCVBUF, lambda sock: sock.config.rmem_max, _rcvbuf),
-    (SOL_SOCKET, SO_SNDBUFFORCE): (_unreadable, _buffer("sndbuf", MIN_SNDBUF, lambda sock: None, _sndbuf)[1]),
-    (SOL_SOCKET, SO_RCVBUFFORCE): (_unreadable, _buffer("rcvbuf", MIN_RCVBUF, lambda sock: None, _rcvbuf)[1]),
-    (IPPROTO_IP, IP_TOS): (lambda sock: sock.options.tos, _set_tos),
-    (IPPROTO_IP, IP_TTL): (lambda sock: sock.options.ttl or sock.stack.config.default_ttl, _set_ttl),
-    (IPPROTO_IP, IP_MTU_DISCOVER): (lambda sock: sock.options.mtu_discover, _set_mtu_discover),
-    (IPPROTO_IP, IP_RECVERR): _flag("recverr"),
-    (IPPROTO_IP, IP_MTU): (lambda sock: sock.path_mtu(), None),
-    (IPPROTO_TCP, TCP_NODELAY): (lambda sock: int(sock.options.nodelay), _set_nodelay),
-    (IPPROTO_TCP, TCP_CORK): (lambda sock: int(sock.options.cork), _set_cork),
-    (IPPROTO_TCP, TCP_QUICKACK): (_get_quickack, _flag("quickack")[1]),
-    (IPPROTO_TCP, TCP_SAVE_SYN): _quantity("save_syn", 1, 0, 2, lambda sock: 0),
-    (IPPROTO_TCP, TCP_RTO_MIN_US): (_get_rto_min, _set_rto_min),
-    (IPPROTO_TCP, TCP_MAXSEG): (lambda sock: sock.maxseg(), _set_maxseg),
-    (IPPROTO_TCP, TCP_KEEPIDLE): _quantity("keepidle", SECOND, 1, 32767, lambda sock: sock.config.keepalive_time),
-    (IPPROTO_TCP, TCP_KEEPINTVL): _quantity("keepintvl", SECOND, 1, 32767, lambda sock: sock.config.keepalive_intvl),
-    (IPPROTO_TCP, TCP_KEEPCNT): _quantity("keepcnt", 1, 1, 127, lambda sock: sock.config.keepalive_probes),
-    (IPPROTO_TCP, TCP_SYNCNT): _quantity("syncnt", 1, 1, 127, lambda sock: sock.config.syn_retries),
-    (IPPROTO_TCP, TCP_USER_TIMEOUT): _quantity("user_timeout", MILLISECOND, 0, (1 << 31) - 1, lambda sock: 0),
-    (IPPROTO_TCP, TCP_WINDOW_CLAMP): (lambda sock: sock.window_clamp(), _set_window_clamp),
-    (SOL_SOCKET, SO_RCVLOWAT): (lambda sock: sock.options.rcvlowat or 1, _set_rcvlowat),
-    (IPPROTO_TCP, TCP_LINGER2): (_get_linger2, _set_linger2),
-    (IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS): _switch("thin"),
-    (IPPROTO_TCP, TCP_RTO_MAX_MS): (_get_rto_max, _set_rto_max),
-    (IPPROTO_TCP, TCP_NOTSENT_LOWAT): (_get_notsent_lowat, _set_notsent_lowat),
-    (IPPROTO_TCP, TCP_FASTOPEN): (lambda sock: sock.options.fastopen, _set_fastopen),
-    (IPPROTO_TCP, TCP_FASTOPEN_CONNECT): (lambda sock: int(sock.options.fastopen_connect), _set_fastopen_connect),
-    (IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE): (lambda sock: int(sock.options.fastopen_no_cookie), _set_fastopen_no_cookie),
-    (IPPROTO_TCP, TCP_DEFER_ACCEPT): (lambda sock: sock.options.defer_accept // SECOND, _set_defer_accept),
-}

@@ -10,7 +10,7 @@ from netstack.sockets import options as sockopt
 from netstack.sockets.address import ANY, Address, Endpoint, pack, unpack
 from netstack.sockets.base import Observer, Socket
 from netstack.sockets.errors import os_error
-from netstack.sockets.options import MSG_FASTOPEN, SHUT_RD, SHUT_RDWR, SHUT_WR
+from netstack.sockets.numbers import IPPROTO_TCP, MSG_FASTOPEN, SHUT_RD, SHUT_RDWR, SHUT_WR, TCP_QUICKACK
 from netstack.sockets.ports import check_address, reserve
 from netstack.tcp import fast_open_client, urgent
 from netstack.tcp.fast_open import CLIENT
@@ -368,8 +368,10 @@ class StreamSocket(Socket):
         readable = readable or connection.eof or over or self._read_shut
         writable = over or connection.fin_queued or connection.writable
         shut = connection.fin_queued and (connection.eof or self._read_shut)  # both ways: Linux's POLLHUP
-        return (READABLE if readable else 0) | (WRITABLE if writable else 0) | (
-            (HANGUP if over or shut else 0) | (FAILED if failed else 0)
+        return (
+            (READABLE if readable else 0)
+            | (WRITABLE if writable else 0)
+            | ((HANGUP if over or shut else 0) | (FAILED if failed else 0))
         )
 
     # Options.
@@ -384,7 +386,7 @@ class StreamSocket(Socket):
         self._open()
         sockopt.set(self, level, name, value)
         if self.connection is not None:
-            self.connection.options_changed(quickack=level == sockopt.IPPROTO_TCP and name == sockopt.TCP_QUICKACK)
+            self.connection.options_changed(quickack=level == IPPROTO_TCP and name == TCP_QUICKACK)
         self._changed()
 
     def getsockopt(self, level: int, name: int, buflen: Octets = 0) -> int | bytes:

@@ -10,7 +10,7 @@ import pytest
 
 from netstack.config import Config, TcpConfig
 from netstack.link.tap import TapDevice
-from netstack.sockets.options import MSG_FASTOPEN
+from netstack.sockets.numbers import MSG_FASTOPEN
 from netstack.sockets.stream import StreamSocket
 from netstack.stack import Stack
 from netstack.tcp.info import OPT_SYN_DATA

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from netstack.sockets import options
+from netstack.sockets import numbers
 from netstack.sockets.inert import NAMES
 from tests.sockets.worlds import SERVER, KernelWorld, StackWorld, attempt, connected
 
@@ -31,12 +31,12 @@ EDGES = (-1, 0, 1, 2, 3, 5, 8, 30, 87, 88, 100, 127, 128, 255, 256, 1460, 32767,
 
 
 def test_the_numbers_are_linuxs():
-    names = [name for name in vars(options) if name.startswith(("SO_", "TCP_", "IP_", "SOL_", "SHUT_", "IPPROTO_"))]
+    names = [name for name in vars(numbers) if name.startswith(("SO_", "TCP_", "IP_", "SOL_", "SHUT_", "IPPROTO_"))]
     assert len(names) > 30
     for name in names:
-        assert getattr(options, name) == NOT_IN_PYTHON.get(name, getattr(socket, name, None)), name
-    assert options.AF_INET == socket.AF_INET
-    assert options.SOCK_STREAM == socket.SOCK_STREAM
+        assert getattr(numbers, name) == NOT_IN_PYTHON.get(name, getattr(socket, name, None)), name
+    assert numbers.AF_INET == socket.AF_INET
+    assert numbers.SOCK_STREAM == socket.SOCK_STREAM
 
 
 def on_both(program):

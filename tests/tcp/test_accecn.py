@@ -521,7 +521,7 @@ def test_accurate_ecn_survives_a_syn_cookie_with_timestamps(timestamps):  # 5.1
 
 
 def test_fast_open_and_accurate_ecn_on_the_same_syn():
-    from netstack.sockets.options import IPPROTO_TCP, MSG_FASTOPEN, TCP_FASTOPEN
+    from netstack.sockets.numbers import IPPROTO_TCP, MSG_FASTOPEN, TCP_FASTOPEN
     from netstack.sockets.stream import StreamSocket
 
     config = {"ecn": 3, "fastopen": 0x3 | 0x204}

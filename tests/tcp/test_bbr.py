@@ -6,7 +6,7 @@ import pytest
 
 from netstack.lab.scenario import Flow, Link, Scenario
 from netstack.lab.simulation import Simulation
-from netstack.sockets.options import IPPROTO_TCP, TCP_CC_INFO, TCP_CONGESTION
+from netstack.sockets.numbers import IPPROTO_TCP, TCP_CC_INFO, TCP_CONGESTION
 from netstack.sockets.stream import StreamSocket
 from netstack.tcp.congestion.aggregation import Aggregation
 from netstack.tcp.congestion.bbr import (

@@ -9,7 +9,7 @@ from struct import pack
 import pytest
 
 from netstack.events import SegmentSent
-from netstack.sockets.options import IPPROTO_TCP, MSG_FASTOPEN, TCP_FASTOPEN, TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_KEY
+from netstack.sockets.numbers import IPPROTO_TCP, MSG_FASTOPEN, TCP_FASTOPEN, TCP_FASTOPEN_CONNECT, TCP_FASTOPEN_KEY
 from netstack.sockets.stream import StreamSocket
 from netstack.tcp import fast_open
 from netstack.tcp.connection import Connection

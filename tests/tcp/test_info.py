@@ -2,7 +2,7 @@
 
 import pytest
 
-from netstack.sockets.options import IPPROTO_TCP, TCP_INFO
+from netstack.sockets.numbers import IPPROTO_TCP, TCP_INFO
 from netstack.sockets.stream import StreamSocket
 from netstack.tcp.info import listener_info, tcp_info
 from netstack.tcp.info_layout import decode, pack

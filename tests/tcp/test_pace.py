@@ -2,7 +2,7 @@
 
 import pytest
 
-from netstack.sockets.options import SO_MAX_PACING_RATE, SOL_SOCKET
+from netstack.sockets.numbers import SO_MAX_PACING_RATE, SOL_SOCKET
 from netstack.sockets.stream import StreamSocket
 from netstack.tcp.info import tcp_info
 from netstack.tcp.pace import UNLIMITED
