@@ -140,7 +140,10 @@ class ConnectionCore(Parts):
             self.mark()
 
     def on_fin_wait_2(self, now: Micros) -> None:
-        """FIN-WAIT-2 with nobody left to read would last for ever if the peer forgot us (Linux's tcp_fin_timeout)."""
+        """FIN-WAIT-2 with nobody left to read would last for ever if the peer forgot us (Linux's tcp_fin_timeout).
+
+        Deviation: Linux waits twice for what TCP_LINGER2 says beyond a minute, and not for that: 61 s become 2 s.
+        """
         if self.user_gone:
             options = self.options
             if options.linger2 < 0:
