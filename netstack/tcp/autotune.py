@@ -8,6 +8,7 @@ from how long a window full of data takes, which is at least a round trip.
 
 from netstack.units import Micros, Octets, Seq
 
+_NEVER: Micros = 1 << 62
 _CLOSELY = 32
 """Segments in order that are looked at one by one; after these, one for each window full of data (Linux: all)."""
 
@@ -16,7 +17,8 @@ class AutoTune:
     """rcv_rtt_est and rcvq_space of one connection, in Linux's words."""
 
     __slots__ = (
-        "_echo", "_full_at", "_rtt8", "_since", "_taken_at", "closely", "look_at", "space", "taken_to", "until",
+        "_echo", "_full_at", "_rtt8", "_since", "_taken_at", "closely", "look_at", "look_from", "space", "taken_to",
+        "until",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -33,7 +35,9 @@ class AutoTune:
         self.space: Octets = 0
         """What the user took in the best round trip so far (tcpi_rcv_space)."""
         self.look_at: Seq = 0
-        """When RCV.NXT is beyond this, and the user reads, `taken` is to be called."""
+        """When RCV.NXT is beyond this, the user reads, and it is `look_from` or later, `taken` is to be called."""
+        self.look_from: Micros = _NEVER
+        """A round trip after `_taken_at`."""
         self.taken_to: Seq = 0
         """Where the user was, and when, at the end of the last round trip that was looked at."""
         self._taken_at: Micros = 0
@@ -48,6 +52,8 @@ class AutoTune:
         self.space = space
         self.until = self.taken_to = self.look_at = rcv_nxt
         self._taken_at = now
+        if self._rtt8:
+            self._set_rtt(self._rtt8)
 
     def measure(self, rcv_nxt: Seq, rcv_wnd: Octets, now: Micros) -> None:
         """Text up to `rcv_nxt` arrived in order: how long did a window full of it take?"""
@@ -55,7 +61,7 @@ class AutoTune:
             if self._since >= 0:
                 window_full = max(now - self._since, 1) << 3
                 if not self._rtt8 or window_full < self._rtt8:  # never more than it was: the peer may have paused
-                    self._rtt8 = window_full
+                    self._set_rtt(window_full)
             self._since = now
             self._full_at = rcv_nxt + rcv_wnd
         if self.closely:
@@ -73,20 +79,23 @@ class AutoTune:
         if not full or since <= 0:
             return
         if not self._rtt8 or since << 3 < self._rtt8:
-            self._rtt8 = since << 3
+            self._set_rtt(since << 3)
         elif keeps_up:  # else the peer may have waited for the window
-            self._rtt8 += since - (self._rtt8 >> 3)
+            self._set_rtt(self._rtt8 + since - (self._rtt8 >> 3))
+
+    def _set_rtt(self, rtt8: Micros) -> None:
+        self._rtt8 = rtt8
+        self.look_from = self._taken_at + (rtt8 >> 3)
 
     def taken(self, copied: Seq, queued: Octets, now: Micros) -> Octets:
-        """The user has everything below `copied`; `queued` octets wait.
+        """The user has everything below `copied`; `queued` octets wait. A round trip has passed since the last call.
 
         Returns what was taken in a round trip when that is more than ever before, else 0.
         """
         rtt, elapsed = self._rtt8 >> 3, now - self._taken_at
         amount = copied - self.taken_to - queued
-        if not self._rtt8 or elapsed < rtt:
-            return 0
         self.taken_to, self._taken_at = copied, now
+        self.look_from = now + rtt
         if not self.closely:
             self.look_at = copied + self.space
             if elapsed > 2 * rtt:

@@ -156,7 +156,7 @@ class Connection(UserCalls):
         tcb.rcv_nxt += len(data)
         buffer.append(data)
         acking.on_data(size, push, tcb, self.rtt.rto, self.tcp.config, now)
-        if size >= LEAST_TEXT and window.ssthresh < window.clamp:
+        if LEAST_TEXT <= size < window.enough:
             window.on_data(size, self.packets, acking)
         if buffer.ready > self.hold_freely:
             self.tcp.memory.settle(self)

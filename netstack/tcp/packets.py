@@ -8,7 +8,6 @@ The octets themselves are in `reassembly`; this knows which packet brought them.
 """
 
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Iterable
 
 from netstack.tcp.reassembly import ReceiveBuffer
@@ -68,7 +67,7 @@ class Packets:
     def __init__(self, tcb: Tcb, buffer: ReceiveBuffer) -> None:
         self._tcb = tcb
         self._buffer = buffer
-        self._in_order: deque[Packet] = deque()
+        self._in_order: list[Packet] = []
         self._charged: Octets = 0
         self._upto: Seq = 0
         """Octets in order below this have been charged."""
@@ -97,13 +96,24 @@ class Packets:
         """RCV.WND."""
         return self._tcb.rcv_wnd
 
+    @property
+    def ready(self) -> Octets:
+        """Octets in order that the user has not read."""
+        return self._buffer.ready
+
     def settle(self) -> Octets:
         """Charge what came since the last time, forget what was read. Returns what all this takes now."""
         end = self._tcb.rcv_nxt - self.fin
         buffer, queue = self._buffer, self._in_order
         start = end - buffer.ready
-        while queue and queue[0].end <= start:
-            self._charged -= queue.popleft().truesize
+        read = 0
+        for packet in queue:
+            if packet.end > start:
+                break
+            self._charged -= packet.truesize
+            read += 1
+        if read:
+            del queue[:read]
         upto = max(self._upto, start)
         if upto < end:
             sizes = []
@@ -221,8 +231,7 @@ class Packets:
         gone = self._collapse_beyond(ratio, rcvbuf)
         if self._in_order:
             start = self._tcb.rcv_nxt - self.fin - self._buffer.ready
-            kept, some = self._collapsed(list(self._in_order), start, self._upto, ratio)
-            self._in_order = deque(kept)
+            self._in_order, some = self._collapsed(self._in_order, start, self._upto, ratio)
             gone += some
         return gone
 

@@ -132,7 +132,10 @@ class UserCalls(ConnectionCore):
             self.packets.fin_waits = 0
         if self.urgent is not None:
             urgent.passed(self, self.urgent)
-        self._taken(len(data))
+        tune = self.window.tune
+        if self.tcb.rcv_nxt > tune.look_at and self.tcp.now >= tune.look_from:
+            self._measure_taken(len(data))
+        self._acknowledge()
         if self.tcp.events is not None:
             report.changes(self, self.tcp.now)
         return data
@@ -157,36 +160,35 @@ class UserCalls(ConnectionCore):
             limit = urgent.before_mark(self, self.urgent, limit)
         return self.receive_buffer.peek(limit)
 
-    def _taken(self, size: Octets) -> None:
-        """The user read: an owed ACK may go, and a window that doubled is announced (3.8.6.2.2)."""
+    def _measure_taken(self, size: Octets) -> None:
+        """The user read `size` octets: how much is that in a round trip?"""
         tcb, tune = self.tcb, self.window.tune
-        if tcb.rcv_nxt > tune.look_at:
-            end = tcb.rcv_nxt - self.packets.fin
-            copied = end - self.receive_buffer.ready
-            if tune.closely:  # Linux looks after each packet that a read takes, of which the first counts
-                copied = min(copied, self.packets.end_of_first(copied - size))
-            taken = tune.taken(copied, tcb.rcv_nxt - copied, self.tcp.now)
-            if taken:
-                self.grow_buffer(taken)
-        self._acknowledge()
+        end = tcb.rcv_nxt - self.packets.fin
+        copied = end - self.receive_buffer.ready
+        if tune.closely:  # Linux looks after each packet that a read takes, of which the first counts
+            copied = min(copied, self.packets.end_of_first(copied - size))
+        taken = tune.taken(copied, tcb.rcv_nxt - copied, self.tcp.now)
+        if taken:
+            self.grow_buffer(taken)
 
     def _acknowledge(self) -> None:
-        """After a read: is it time for an ACK?"""
+        """The user read: an owed ACK may go, and a window that doubled is announced (3.8.6.2.2)."""
         tcb, acking = self.tcb, self.acking
         unacked = tcb.rcv_nxt - tcb.rcv_wup
         if acking.scheduled:
-            if unacked > acking.rcv_mss or (
-                acking.pushed and (acking.pushed > 1 or not acking.pingpong) and not self.packets.settle()
-            ):
+            if unacked > acking.rcv_mss or (acking.pushed > acking.pingpong and not self.packets.settle()):
                 acking.due = True
                 self.mark()
                 return
             if not self.marked:
                 self.mark()
-        if 2 * (tcb.rcv_wnd - unacked) <= self.window.clamp and (self.plain or tcb.state.can_receive):
-            remains = max(tcb.rcv_wnd - unacked, 0)
-            window = self.window.select(tcb, self.packets.settle(), acking)
-            if window and window >= 2 * remains:
+        window, doubled = self.window, 2 * (tcb.rcv_wnd - unacked)
+        # More than `ssthresh`, rounded up, is not offered.
+        if doubled <= window.ssthresh + (1 << tcb.rcv_wscale) and doubled <= window.clamp:
+            if not self.plain and not tcb.state.can_receive:
+                return
+            offer = window.select(tcb, self.packets.settle(), acking)
+            if offer and offer >= doubled:
                 acking.answer(why.ACK_WINDOW)
                 self.mark()
 

@@ -28,6 +28,7 @@ LEAST_TEXT: Octets = 128
 _HALF = 128
 """The share of the buffer that is window at first, in 256ths."""
 _LEAST_CLAMP: Octets = 1152
+_ANY: Octets = 1 << 30
 _ROOMY: Octets = 1 << 16
 """A buffer from this size on holds whatever comes until somebody looks (`Memory.settle`)."""
 
@@ -69,7 +70,7 @@ def initial(config: TcpConfig, options: SocketOptions, mss: Octets, passive: boo
 class ReceiveWindow:
     """Buffer size and the share of it that may be offered, for one connection."""
 
-    __slots__ = ("_memory", "clamp", "locked", "ratio", "rcvbuf", "ssthresh", "steady", "tight", "tune")
+    __slots__ = ("_memory", "clamp", "enough", "locked", "ratio", "rcvbuf", "ssthresh", "steady", "tight", "tune")
 
     def __init__(self, options: SocketOptions, offered: Octets, memory: Memory) -> None:
         config = memory.config
@@ -85,6 +86,8 @@ class ReceiveWindow:
         """The most that may be offered now (Linux's rcv_ssthresh): grows as the peer shows that it fills segments."""
         self.steady: Octets = 0
         """What `select` says whenever nothing is held, if the edge does not move left by it; 0: ask."""
+        self.enough: Octets = _ANY
+        """Segments in order of this size or more do not let `ssthresh` grow any further, even if nothing else waits."""
         self.tight = rcvbuf < _ROOMY
         """Memory may not do for the next segment: no header prediction."""
         self.tune = AutoTune()
@@ -102,8 +105,13 @@ class ReceiveWindow:
         if clamp > 2 * advmss and clamp + advmss > whole:
             clamp = max(2 * advmss, whole - advmss)
         self.clamp = clamp
-        self.steady = 0
+        self._changes()
         self.ssthresh = min(self.ssthresh, clamp)
+
+    def _changes(self) -> None:
+        """Of buffer, share, clamp or `ssthresh` there is more or less: what was worked out from them is void."""
+        self.steady = 0
+        self.enough = _ANY
 
     def window_of(self, space: Octets) -> Octets:
         """The octets that so much memory will hold."""
@@ -136,7 +144,7 @@ class ReceiveWindow:
             acking.quick = 0
             if self._memory.pressed and self._memory.persists():
                 self.ssthresh = min(self.ssthresh, 4 * acking.advmss)
-                self.steady = 0
+                self._changes()
             free = free >> shift << shift
             if free < whole >> 4 or free < mss or (shrinks and free < 1 << shift):
                 return 0
@@ -159,17 +167,22 @@ class ReceiveWindow:
         """`length` octets arrived in one segment: the offered share grows, by two segments if such a one will fit what
         is offered, and that is told at once (Linux). `held`: they are beyond a gap, and cost so much of what is held.
         """
+        if held < 0 and self.window_of(self.rcvbuf - packets.ready) <= self.ssthresh:
+            return  # what waits costs its octets at least: no need to count
         rmem = packets.settle()
         if held >= 0:
             rmem -= held
+        cost = cost_of(length + packets.header)[0]
         room = min(self.clamp, self.window_of(self.rcvbuf - rmem)) - self.ssthresh
         if room <= 0:
+            if held < 0 and min(self.clamp, self.window_of(self.rcvbuf - cost)) <= self.ssthresh:
+                self.enough = min(self.enough, length)
             return
         if self._memory.pressed and self._memory.persists():
             self.ssthresh = min(self.ssthresh, 4 * acking.advmss)
-            self.steady = 0
+            self._changes()
             return
-        cost = self.window_of(cost_of(length + packets.header)[0])
+        cost = self.window_of(cost)
         more = 2 * acking.advmss if cost <= length else self._less(cost >> 1, length, acking.rcv_mss)
         if more:
             self.ssthresh += min(room, max(more, 2 * length))
@@ -200,7 +213,7 @@ class ReceiveWindow:
         size, or until the buffer grows (Linux)."""
         clamp = max(clamp, _LEAST_CLAMP)
         before, self.clamp = self.clamp, clamp
-        self.steady = 0
+        self._changes()
         if clamp < before:
             self.ssthresh = min(self.ssthresh, clamp)
         elif clamp > before:
@@ -210,7 +223,7 @@ class ReceiveWindow:
         """The buffer holds `rcvbuf` from now on; what was offered stays offered."""
         self.rcvbuf = rcvbuf
         self.tight = rcvbuf < _ROOMY
-        self.steady = 0
+        self._changes()
 
     def reserve(self, least: Octets) -> None:
         """SO_RCVLOWAT: the window is not to close before there are so many octets."""
@@ -241,4 +254,4 @@ class ReceiveWindow:
             self.resize(min(rmem, most))
         if rmem > self.rcvbuf:
             self.ssthresh = min(self.clamp, 2 * acking.advmss)
-            self.steady = 0
+            self._changes()
