@@ -79,6 +79,8 @@ class TcpConfig:
     """RFC 7323 2.4: the window's right edge may move left when memory gets short, if the window is scaled."""
     reordering: int = 3
     """Duplicate ACKs that mean loss (RFC 5681's threshold)."""
+    min_rtt_wlen: Micros = 300 * SECOND
+    """How far back the smallest round-trip time counts."""
     max_reordering: int = 300
     """Segments: the largest reordering degree a path is believed to have."""
     recovery: int = 1

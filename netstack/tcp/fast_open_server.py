@@ -131,7 +131,7 @@ class FastOpenChild(Connection):
             take_steps(self, seg, now)
             if not self.rtt.srtt8 and not self.recovery.total_retrans:
                 rtt = now - self.opened_at
-                self.rtt.sample(rtt, rtt, tcb.snd_una, tcb.snd_nxt)
+                self.rtt.sample(rtt, rtt, tcb.snd_una, tcb.snd_nxt, now)
             self.rtt.settle()
         elif tcb.state is SYN_RECEIVED:
             self.tcp.reset_for(self, ack, now)  # 3.10.7.4 fifth

@@ -142,7 +142,7 @@ class Parts:
         self.receive_buffer = ReceiveBuffer()
         self.packets = Packets(self.tcb, self.receive_buffer)
         shortest, longest = options.rto_min or config.rto_min, options.rto_max or config.rto_max
-        self.rtt = RttEstimator(config.initial_rto, shortest, longest)
+        self.rtt = RttEstimator(config.initial_rto, shortest, longest, config.min_rtt_wlen)
         cc = tcp.congestion(options)
         self.recovery = Recovery(self.tcb, cc, self.rtt, config, tcp.counters.mib)
         if options.paced:

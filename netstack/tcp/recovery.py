@@ -110,7 +110,7 @@ class Recovery(Usage):
         if acked:
             rack = self.rack
             rack.xmit_at, rack.end_seq, rack.rtt, rack.advanced = last.sent_at, last.end, now - last.sent_at, True
-            self.rtt.sample(now - first_sent_at, rack.rtt, ack, tcb.snd_nxt)
+            self.rtt.sample(now - first_sent_at, rack.rtt, ack, tcb.snd_nxt, now)
             self.delivered = delivered = self.delivered + acked
             self.rate.close(last, delivered, now)
         cc = self.cc
@@ -140,7 +140,7 @@ class Recovery(Usage):
         elif ts_ecr is not None and facts.acked:
             sample = shortest = now - ts_ecr  # RFC 7323 4.1: a millisecond clock, but unambiguous
         if sample >= 0:
-            self.rtt.sample(sample, shortest, tcb.snd_una, tcb.snd_nxt)
+            self.rtt.sample(sample, shortest, tcb.snd_una, tcb.snd_nxt, now)
         if facts.una_advanced:
             self.timeouts = 0
 

@@ -3,6 +3,7 @@
 Pure arithmetic in integer microseconds; the caller applies Karn's rule (section 3) and keeps the timer.
 """
 
+from netstack.tcp.min_rtt import MinRtt
 from netstack.units import MILLISECOND, SECOND, Micros, Seq
 
 FALLBACK: Micros = 3 * SECOND
@@ -24,11 +25,11 @@ class RttEstimator:
     """
 
     __slots__ = (
-        "_mdev", "_mdev_max", "_round_end", "backoff", "latest", "min_rtt", "rto", "rto_max", "rto_min", "rttvar4",
-        "srtt8",
+        "_mdev", "_mdev_max", "_round_end", "backoff", "latest", "min_rtt", "minimum", "rto", "rto_max", "rto_min",
+        "rttvar4", "srtt8",
     )  # fmt: skip
 
-    def __init__(self, initial: Micros, rto_min: Micros, rto_max: Micros) -> None:
+    def __init__(self, initial: Micros, rto_min: Micros, rto_max: Micros, min_rtt_wlen: Micros) -> None:
         self.rto: Micros = initial
         """RTO before any back-off."""
         self.backoff = 0
@@ -43,7 +44,8 @@ class RttEstimator:
         self._mdev_max = 0
         self._round_end: Seq = 0
         self.min_rtt: Micros = 0
-        """The smallest sample seen; 0 before the first."""
+        """The smallest sample of the last minutes; 0 before the first."""
+        self.minimum = MinRtt(min_rtt_wlen)
         self.latest: Micros = 0
         """The last sample; those who watch set it back to 0 to see the next."""
 
@@ -57,7 +59,7 @@ class RttEstimator:
         """The mean deviation (RTTVAR) in microseconds."""
         return self._mdev >> 2
 
-    def sample(self, rtt: Micros, shortest: Micros, snd_una: Seq, snd_nxt: Seq) -> None:
+    def sample(self, rtt: Micros, shortest: Micros, snd_una: Seq, snd_nxt: Seq, now: Micros) -> None:
         """Fold in one measurement (RFC 6298 2.2-2.3). `snd_una` and `snd_nxt` tell when a round trip has passed.
 
         `rtt`: of the first segment that the ACK is for, with the peer's delay; `shortest`: of the last one.
@@ -66,8 +68,9 @@ class RttEstimator:
             rtt = 1
         self.backoff = 0
         self.latest = rtt
-        if shortest < self.min_rtt or not self.min_rtt:
-            self.min_rtt = shortest if shortest > 0 else 1
+        minimum = self.minimum
+        if shortest < minimum.ask_below or now > minimum.ask_from:
+            self.min_rtt = minimum.take(shortest, now)
         srtt8 = self.srtt8
         if not srtt8:
             self._first(rtt, snd_nxt)

@@ -50,7 +50,7 @@ def test_blocks_that_grow_mark_every_record_once(seed, count):
         board.packets_out += segments
         position += segments * mss
     tcb.snd_nxt = position
-    acks = Acknowledger(tcb, board, Rack(3), Rate(), RttEstimator(1, 1, 1), Tally())
+    acks = Acknowledger(tcb, board, Rack(3), Rate(), RttEstimator(1, 1, 1, 1), Tally())
     recovery = SimpleNamespace(high_seq=0, undo_marker=None, tlp_high_seq=None)
     arrived: set[int] = set()
     delivered = 0

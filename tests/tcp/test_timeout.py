@@ -22,10 +22,10 @@ def test_rto_is_never_below_200_ms_more_than_srtt(wire):  # 2.4 says 1 s. Deviat
 
 
 def test_samples_are_folded_in():  # 2.3: alpha 1/8, beta 1/4
-    rtt = RttEstimator(1 * SECOND, 200 * MILLISECOND, 120 * SECOND)
-    rtt.sample(800 * MILLISECOND, 700 * MILLISECOND, 10, 20)
+    rtt = RttEstimator(1 * SECOND, 200 * MILLISECOND, 120 * SECOND, 300 * SECOND)
+    rtt.sample(800 * MILLISECOND, 700 * MILLISECOND, 10, 20, 1 * SECOND)
     assert (rtt.srtt, rtt.rto) == (800 * MILLISECOND, 2400 * MILLISECOND)
-    rtt.sample(1600 * MILLISECOND, 1600 * MILLISECOND, 20, 30)
+    rtt.sample(1600 * MILLISECOND, 1600 * MILLISECOND, 20, 30, 3 * SECOND)
     assert rtt.srtt == 900 * MILLISECOND
     assert rtt.min_rtt == 700 * MILLISECOND
     assert rtt.rto == 900 * MILLISECOND + 4 * (400 * 3 + 800) // 4 * MILLISECOND  # RTTVAR = 3/4 * 400 + 1/4 * 800

@@ -17,6 +17,7 @@ _PREFIX = "net.ipv4.tcp_"
 _UNITS = {
     "fin_timeout": SECOND,
     "probe_interval": SECOND,
+    "min_rtt_wlen": SECOND,
     "keepalive_time": SECOND,
     "keepalive_intvl": SECOND,
     "fastopen_blackhole_timeout": SECOND,
