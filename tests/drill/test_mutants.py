@@ -1,6 +1,6 @@
-"""Nothing that a script states goes unchecked: whichever token of an expectation is altered, the script fails.
+"""Nothing that a script states goes unchecked: whichever token of an expectation is altered, it no longer passes.
 
-Each script of the collection is run again with one thing wrong, drawn at random but always the same ones. All 16,000:
+Each script of the collection is run again with one thing wrong, drawn at random but always the same ones. All 18,000:
 `MUTANTS=9999 pytest tests/drill/test_mutants.py` (half a minute).
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from netstack.drill.outcome import FAILED
+from netstack.drill.outcome import PASSED
 from netstack.drill.runner import Wishes, run_text
 from netstack.drill.virtual.host import StackHost
 
@@ -97,10 +97,10 @@ def mutants(text: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_whatever_is_altered_the_script_fails(name):
+def test_whatever_is_altered_the_script_does_not_pass(name):
     text = (FOLDER / name).read_text()
     altered = mutants(text)
     random.Random(name).shuffle(altered)
     assert altered, "nothing is expected in this script"
     for what, mutant in islice(altered, EACH):
-        assert run_text(mutant, name, StackHost, Wishes()).status == FAILED, what
+        assert run_text(mutant, name, StackHost, Wishes()).status != PASSED, what
