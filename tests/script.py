@@ -23,7 +23,7 @@ from random import Random
 from typing import Any
 
 from netstack.config import Config, TcpConfig
-from netstack.link.device import GSO_TCPV4, NEEDS_CSUM, NO_OFFLOAD, VNET, VNET_LEN
+from netstack.link.device import GSO_TCPV4, NEEDS_CSUM, NO_OFFLOAD, VNET, VNET_LEN, InMemory
 from netstack.seq import MASK
 from netstack.stack import Stack
 from netstack.tcp.connection import Connection
@@ -75,7 +75,7 @@ class Mismatch(AssertionError):
     """What happened is not what the scenario says."""
 
 
-class Outbox:
+class Outbox(InMemory):
     """A Device that nothing comes out of; it keeps what is written, with the time."""
 
     def __init__(self, mtu: Octets, offload: bool) -> None:
@@ -83,27 +83,12 @@ class Outbox:
         self.offload = offload
         self.frames: deque[tuple[Micros, bytes]] = deque()
 
-    def read(self, now: Micros) -> bytes | None:
-        return None
-
     def write(self, head: bytes, payload: bytes | memoryview, now: Micros) -> None:
         frame = head + payload
         flags, gso_type, _, _, _, _ = VNET.unpack_from(frame)
         assert self.offload or not (flags or gso_type), "offload asked of a device that has none"
         assert gso_type or len(frame) - VNET_LEN - ethernet.HEADER_LEN <= self.mtu, "larger than the MTU"
         self.frames.append((now, frame))
-
-    def deadline(self) -> Micros | None:
-        return None
-
-    def expire(self, now: Micros) -> None:
-        pass
-
-    def fileno(self) -> int:
-        return -1
-
-    def close(self) -> None:
-        pass
 
 
 class Bench:

@@ -32,6 +32,7 @@ from pyroute2 import IPRoute
 
 from netstack.config import Config, TcpConfig
 from netstack.host import namespace
+from netstack.link.device import InMemory
 from netstack.link.fault import Faults, Line
 from netstack.link.tap import TapDevice
 from netstack.stack import Stack
@@ -197,7 +198,7 @@ class KernelFlow(Flow):
         return dict(decode(self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LONGEST)))
 
 
-class StackFlow(Flow):
+class StackFlow(Flow, InMemory):
     """The stack sends; this flow is its device."""
 
     name = "netstack"
@@ -247,24 +248,6 @@ class StackFlow(Flow):
     def write(self, head: bytes, payload: bytes | memoryview, now: Micros) -> None:
         """Onto the line."""
         self.there.send(b"".join((head, payload)), now)
-
-    def read(self, now: Micros) -> bytes | None:
-        """Nothing waits here: frames are brought by `turn`."""
-        return None
-
-    def deadline(self) -> Micros | None:
-        """See `deadlines`."""
-        return None
-
-    def expire(self, now: Micros) -> None:
-        """Nothing to do."""
-
-    def fileno(self) -> int:
-        """-1: there is nothing to watch."""
-        return -1
-
-    def close(self) -> None:
-        """Nothing to release."""
 
 
 def tap(space: str, name: str, address: str) -> TapDevice:

@@ -8,6 +8,7 @@ from netstack.lab.agenda import NEVER, Agenda
 from netstack.lab.bottleneck import Bottleneck
 from netstack.lab.burst import HEADERS, Burst
 from netstack.lab.watch import Meter
+from netstack.link.device import InMemory
 from netstack.stack import Stack
 from netstack.units import Micros, Octets
 from netstack.wire import ethernet
@@ -42,7 +43,7 @@ class Lan:
             host.turn(now)
 
 
-class Host:
+class Host(InMemory):
     """One stack. As a Device it always offloads: the path cuts super-segments (`burst`).
 
     `way` is the direction of the path it sends into. A sender's host belongs to one flow; the receiver tells flows
@@ -110,21 +111,3 @@ class Host:
             self.way.offer(burst, now)
         else:
             self._lan.send(b"".join((head, payload)), self, now)
-
-    def read(self, now: Micros) -> bytes | None:
-        """Nothing waits here: frames are brought by `receive`."""
-        return None
-
-    def deadline(self) -> Micros | None:
-        """Nothing is ever due here: see `run`."""
-        return None
-
-    def expire(self, now: Micros) -> None:
-        """Nothing to do."""
-
-    def fileno(self) -> int:
-        """-1: there is nothing to watch."""
-        return -1
-
-    def close(self) -> None:
-        """Nothing to release."""

@@ -57,3 +57,27 @@ class Device(Protocol):
     def close(self) -> None:
         """Release the interface. Calling twice is harmless."""
         ...
+
+
+class InMemory:
+    """What all devices have whose owner brings the frames and takes them away: nothing to watch, await or release."""
+
+    __slots__ = ()
+
+    def read(self, now: Micros) -> bytes | None:
+        """Nothing waits here."""
+        return None
+
+    def deadline(self) -> Micros | None:
+        """Never."""
+        return None
+
+    def expire(self, now: Micros) -> None:
+        """Nothing is ever due."""
+
+    def fileno(self) -> int:
+        """-1: there is nothing to watch."""
+        return -1
+
+    def close(self) -> None:
+        """Nothing to release."""

@@ -7,7 +7,7 @@ answered for every address but the stack's own, so that the client, wherever it 
 from collections import deque
 from collections.abc import Callable
 
-from netstack.link.device import NO_OFFLOAD, VNET_LEN
+from netstack.link.device import NO_OFFLOAD, VNET_LEN, InMemory
 from netstack.units import Micros, Octets
 from netstack.wire import arp, ethernet, ipv4, tcp
 
@@ -15,7 +15,7 @@ PEER_MAC = bytes.fromhex("02005e000201")
 Heard = Callable[[ipv4.Header, tcp.Segment, Micros], None]
 
 
-class ReplayLink:
+class ReplayLink(InMemory):
     """A Device without offload, so that every segment is seen as it would be on a cable."""
 
     offload = False
@@ -58,17 +58,3 @@ class ReplayLink:
             return
         reply = arp.build(arp.REPLY, PEER_MAC, asked.tpa, self.mac, asked.spa)
         self._frames.append(NO_OFFLOAD + ethernet.build(self.mac, PEER_MAC, ethernet.ARP) + reply)
-
-    def deadline(self) -> Micros | None:
-        """Never: the runner knows when it injects."""
-        return None
-
-    def expire(self, now: Micros) -> None:
-        """Nothing is ever due here."""
-
-    def fileno(self) -> int:
-        """-1: there is nothing to watch."""
-        return -1
-
-    def close(self) -> None:
-        """Nothing to release."""

@@ -22,7 +22,7 @@ from random import Random
 from typing import Any
 
 from netstack.config import Config, TcpConfig
-from netstack.link.device import DATA_VALID, NEEDS_CSUM, NO_OFFLOAD, VNET
+from netstack.link.device import DATA_VALID, NEEDS_CSUM, NO_OFFLOAD, VNET, InMemory
 from netstack.seq import MASK
 from netstack.stack import Stack
 from netstack.tcp.congestion import ALGORITHMS
@@ -48,16 +48,13 @@ class Broken(AssertionError):
     """The stack did something that no input may make it do."""
 
 
-class Sink:
+class Sink(InMemory):
     """A Device that keeps the last frames written, and counts the frames of this turn."""
 
     def __init__(self, mtu: Octets, offload: bool) -> None:
         self.mtu, self.offload = mtu, offload
         self.frames: deque[bytes] = deque(maxlen=64)
         self.turn = 0
-
-    def read(self, now: Micros) -> bytes | None:
-        return None
 
     def write(self, head: bytes, payload: bytes | memoryview, now: Micros) -> None:
         self.turn += 1
@@ -70,18 +67,6 @@ class Sink:
         if not gso_type and len(frame) - 24 > self.mtu:
             raise Broken(f"a packet of {len(frame) - 24} octets, larger than the MTU")
         self.frames.append(frame)
-
-    def deadline(self) -> Micros | None:
-        return None
-
-    def expire(self, now: Micros) -> None:
-        pass
-
-    def fileno(self) -> int:
-        return -1
-
-    def close(self) -> None:
-        pass
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from netstack.events import Event
 from netstack.ip.icmp import Icmp
 from netstack.ip.ipv4 import Ipv4
 from netstack.link.arp import Arp
-from netstack.link.device import NO_OFFLOAD, Device
+from netstack.link.device import NO_OFFLOAD, Device, InMemory
 from netstack.link.ethernet import Ethernet
 from netstack.udp.demux import Udp
 from netstack.units import Micros
@@ -35,7 +35,7 @@ def octets(address: str) -> bytes:
     return bytes(int(part) for part in address.split("."))
 
 
-class Recorder:
+class Recorder(InMemory):
     """A Device that nothing ever comes out of; `frames` is what was written."""
 
     def __init__(self, mtu: int = 1500, offload: bool = False) -> None:
@@ -43,23 +43,8 @@ class Recorder:
         self.offload = offload
         self.frames: list[bytes] = []
 
-    def read(self, now: Micros) -> bytes | None:
-        return None
-
     def write(self, head: bytes, payload: bytes | memoryview, now: Micros) -> None:
         self.frames.append(head + payload)
-
-    def deadline(self) -> Micros | None:
-        return None
-
-    def expire(self, now: Micros) -> None:
-        pass
-
-    def fileno(self) -> int:
-        return -1
-
-    def close(self) -> None:
-        pass
 
 
 class Rig:

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from netstack.link.device import GSO_TCPV4, NEEDS_CSUM, NO_OFFLOAD, VNET, VNET_LEN
+from netstack.link.device import GSO_TCPV4, NEEDS_CSUM, NO_OFFLOAD, VNET, VNET_LEN, InMemory
 from netstack.units import Micros, Octets
 from netstack.wire import arp, ethernet
 
@@ -10,7 +10,7 @@ NEIGHBOR_MAC = bytes.fromhex("02005e000201")
 _HEADER = VNET_LEN + 14
 
 
-class PacketDevice:
+class PacketDevice(InMemory):
     """What the stack writes comes out of `sent` as (time, IP packet); `frame` makes what it reads."""
 
     offload = False
@@ -43,17 +43,3 @@ class PacketDevice:
         if asked is not None and asked.op == arp.REQUEST and asked.tpa != asked.spa:
             answer = arp.build(arp.REPLY, NEIGHBOR_MAC, asked.tpa, self.mac, asked.spa)
             self._answers.append(NO_OFFLOAD + self.mac + NEIGHBOR_MAC + ethernet.ARP + answer)
-
-    def deadline(self) -> Micros | None:
-        """Nothing happens here by itself."""
-        return None
-
-    def expire(self, now: Micros) -> None:
-        """Nothing is ever due."""
-
-    def fileno(self) -> int:
-        """In memory."""
-        return -1
-
-    def close(self) -> None:
-        """Nothing to let go of."""
