@@ -371,7 +371,8 @@ class StreamSocket(Socket):
         return (
             (READABLE if readable else 0)
             | (WRITABLE if writable else 0)
-            | ((HANGUP if over or shut else 0) | (FAILED if failed else 0))
+            | (HANGUP if over or shut else 0)
+            | (FAILED if failed else 0)
         )
 
     # Options.

@@ -25,8 +25,8 @@ class AckPolicy:
 
     __slots__ = (
         "_small_end", "_small_size", "advmss", "at", "ato", "compressed", "due", "dup_acks", "last_data_at", "merged",
-        "merges", "packets", "pingpong", "pushed", "quick", "rcv_mss", "reason", "repeated_at", "sack_at",
-        "scheduled", "window",
+        "merges", "packets", "pingpong", "pushed", "quick", "rcv_mss", "reason", "repeated_at", "scheduled",
+        "window",
     )  # fmt: skip
 
     def __init__(self, rcv_mss: Octets, advmss: Octets, window: ReceiveWindow, packets: Packets, merges: bool) -> None:
@@ -60,8 +60,6 @@ class AckPolicy:
         """The last segment that was smaller than `rcv_mss` and yet looked like a full one."""
         self.compressed = 0
         """ACKs that were left out since the last one (SACK compression)."""
-        self.sack_at: Micros = 0
-        """When the one that stands for them leaves; 0: none is waiting."""
         self.dup_acks = 0
         """ACKs sent at once for text beyond the gap at `repeated_at`."""
         self.repeated_at: Seq = -1

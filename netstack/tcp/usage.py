@@ -1,6 +1,6 @@
 """Whether cwnd is used up: only a window that is full may grow, one that was not full for long shrinks (RFC 2861).
 
-The questions are Linux's: what is asked of RFC 7661's concern is decided as tcp_is_cwnd_limited does.
+RFC 7661's concern, and Linux's rules for it.
 """
 
 from __future__ import annotations
